@@ -111,6 +111,10 @@ def _lists_nobody_signs(raw: Any) -> Iterator[tuple[Key, str]]:
             yield ("lists", at, "min_threshold"), "nobody signs a bridged list; 1 or no such line would be right"
         if part.get("on_expiry") == "hold" and not bridged:
             yield ("lists", at, "on_expiry"), "a signed entry's end is its issuer's word; hold is for a bridge"
+        stage = part.get("stage") or _at(raw, "stages", "stage")
+        if bridged and stage in ("wave-1", "wave-2"):
+            what = "each host makes a bridged list of its own, which no host of an earlier wave runs"
+            yield ("lists", at, "stage"), f"would be {stage}, but {what}; at-once would be right"
         yield from _transferred(at, part, bridged=bridged)
 
 

@@ -11,7 +11,8 @@ Rules
   an alarm that names it: held, it would keep every later addition waiting for ever.
 - An entry lives for `lifetime` from the last time that the file was seen, so that a regulator's host that goes away for
   good ends its blocks: `on_expiry: lapse`. Where the law wants them kept, `hold` renews them from the last good file,
-  with an alarm for as long as it lasts.
+  with an alarm for as long as it lasts. No entry lives past the end that the register itself gave it: that end is
+  kept beside the document.
 - Ends lie on a grid of a quarter of the lifetime, so that a list changes four times in a lifetime and not at each look.
 - References follow from a secret of this host, the name and the match: the same entry keeps its reference over any
   number of imports, and nobody can guess one.
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 import hmac
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import file_digest, sha256
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,9 @@ class Bridged(Stored):
     left_out_count: int = 0
     bases: dict[str, Basis] | None = None
     """The grounds of its entries; None: the configured one alone, as before there were others."""
+    ends: str | None = None
+    """A document of the entries to which the register gave an end after `lapses`, with that end; empty: there are none.
+    None: earlier versions kept no such ends, and the file is read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +161,8 @@ def _crossed(terms: Terms, before: Crossing | None) -> Crossing:
     bridge = terms.bridge
     known, mapping = before.bridged if before else None, _mapping(bridge)
     wanted = digest, terms.lapses, _ground(bridge), _reading(bridge)
-    if before and known and (known.file, known.lapses, known.ground, known.reading) == wanted:
+    is_known = known is not None and (known.file, known.lapses, known.ground, known.reading) == wanted
+    if before and known and is_known and known.ends is not None:
         return before
     intake = _imported(fetched, terms, mapping)
     expected = mapping.expect.shrink_at_most if mapping is not None else None
@@ -255,25 +260,42 @@ def _written(intake: Intake, digest: str, before: Crossing | None, terms: Terms)
 
 
 def _renewed(before: Crossing, terms: Terms) -> tuple[Bridged, Path]:
-    """The last good file's entries with a later end."""
+    """The last good file's entries with a later end, but for those that the register itself ends."""
     known = before.bridged
     if known.lapses >= terms.lapses:
         return known, before.lines
-    secret = _secret(terms.places, terms.random)
-    entries = [
-        _entry(secret, terms, old.name, old.match, old.issued, old.basis)
-        for old in document.read(before.lines, size=known.size)
-    ]
+    secret, beyond, until = _secret(terms.places, terms.random), _ends(known, terms.places), as_text(known.lapses)
+    entries = []
+    for old in document.read(before.lines, size=known.size):
+        own = beyond.get(old.reference, old.expires if old.expires < until else None)
+        if own is None or own > as_text(terms.now):
+            entries.append(_entry(secret, terms, old.name, old.match, old.issued, old.basis, own))
     return _kept(entries, known, before, terms)
+
+
+def _ends(known: Bridged, places: ListPlaces) -> dict[str, str]:
+    """The ends that the register gave and that come after the document's, by reference."""
+    if not known.ends:
+        return {}
+    path = places.root / "bridge" / known.ends
+    try:
+        return {one.reference: one.expires for one in document.read(path, size=MAX_SIZE)}
+    except (OSError, DocumentError) as error:
+        raise VerifyError("storage", f"{path}: {error}") from error
 
 
 def _kept(entries: list[Entry], known: Bridged, before: Crossing | None, terms: Terms) -> tuple[Bridged, Path]:
     """Write the document, and its head: what is `known` of the file, and what the document comes to."""
     version = before.bridged.version + 1 if before else 1
     folder = terms.places.root / "bridge"
-    path = folder / f"full-{version}.zst"
+    path, ends, until = folder / f"full-{version}.zst", folder / f"ends-{version}.zst", as_text(terms.lapses)
+    ordered = document.in_order(entries)
+    beyond = [entry for entry in ordered if entry.expires > until]
+    if beyond:
+        with durable.replaced(ends) as part:
+            document.write(part, beyond)
     with durable.replaced(path) as part:
-        summary = document.write(part, document.in_order(entries))
+        summary = document.write(part, (replace(one, expires=min(one.expires, until)) for one in ordered))
     made = known.model_copy(
         update={
             "version": version,
@@ -284,11 +306,12 @@ def _kept(entries: list[Entry], known: Bridged, before: Crossing | None, terms: 
             "lapses": terms.lapses,
             "ground": _ground(terms.bridge),
             "reading": _reading(terms.bridge),
+            "ends": ends.name if beyond else "",
         }
     )
     store(folder / "head.json", made)
-    for old in folder.glob("full-*.zst"):
-        if old != path:
+    for old in folder.glob("*-*.zst"):
+        if old.name not in {made.document, made.ends}:
             old.unlink()
     return made, path
 
@@ -297,6 +320,7 @@ def _entry(
     secret: bytes, terms: Terms, name: str, match: entry.Match, issued: str | None, basis: str,
     expires: str | None = None,
 ) -> Entry:  # fmt: skip
+    """`expires`: the register's own end."""
     own = "" if basis == KEY else f"\0{basis}"
     drawn = hmac.digest(secret, f"{name}\0{match}\0{_ground(terms.bridge)}{own}".encode(), "sha256")[:10]
     return Entry(
@@ -305,7 +329,7 @@ def _entry(
         basis=basis,
         category=terms.bridge.category,
         issued=issued or as_text(terms.now),
-        expires=min(expires or as_text(terms.lapses), as_text(terms.lapses)),
+        expires=expires or as_text(terms.lapses),
         reference=entry.references(1, lambda _: drawn)[0],
     )
 

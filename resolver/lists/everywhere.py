@@ -6,8 +6,10 @@ host's log for each of its own words; words of others that are proved, later tha
 - A word is a leaf of the log of the host where it was said, with its proof (c2sp.org/tlog-proof). The database and the
   web processes carry it; only the steward of that host can have made it, and its log shows it for ever.
 - The keys that are believed stand in `log.peers`, where the other hosts' keys are; no other word counts.
-- Of what is said of one subject the latest word counts, by the time in it. A word more than `AHEAD` in the future is
-  refused, and tried again when it is brought again.
+- Of what is said of one subject the latest word counts, by the time in it. It is remembered until every word on the
+  subject that is known is over, and for `KEPT` at least, as long as an override or a mend lasts at most: an older word
+  that comes later, or once more, changes nothing. A word more than `AHEAD` in the future is refused, and tried again
+  when it is brought again.
 - What the word of another host brings about here has a leaf of its own in this host's log too.
 """
 
@@ -58,6 +60,7 @@ class Heard(Stored):
 
     at: float
     until: float
+    """When it may be forgotten."""
 
 
 class Words(Stored):
@@ -117,7 +120,7 @@ class Everywhere:
             return False
         self._keep(Words(
             said={**self.words.said, name: Said(leaf=leaf, at=now, until=end)},
-            heard={**self.words.heard, name: Heard(at=now, until=end)},
+            heard={**self.words.heard, name: self._latest(name, now, end)},
         ))  # fmt: skip
         return True
 
@@ -153,16 +156,28 @@ class Everywhere:
         raise WordError("this is no word of a host whose log log.peers names")
 
     def _new(self, word: Word) -> Word | None:
-        now, known = self._clock(), self.words.heard.get(f"{word.kind}/{word.subject}")
+        now, name = self._clock(), f"{word.kind}/{word.subject}"
+        known = self.words.heard.get(name)
         if word.at > now + AHEAD:
             raise WordError(f"{word.origin} says this at {as_text(word.at)}, which is still to come: see timedatectl")
-        return None if word.until <= now or (known is not None and known.at >= word.at) else word
+        if word.until <= now:
+            return None
+        if known is not None and known.at >= word.at:
+            if word.until > known.until:
+                heard = {**self.words.heard, name: self._latest(name, known.at, word.until)}
+                self._keep(self.words.model_copy(update={"heard": heard}))
+            return None
+        return word
 
     def heard(self, word: Word) -> None:
         """It was followed. What this host said of the same is superseded."""
         name = f"{word.kind}/{word.subject}"
         said = {other: one for other, one in self.words.said.items() if other != name}
-        self._keep(Words(said=said, heard={**self.words.heard, name: Heard(at=word.at, until=word.until)}))
+        self._keep(Words(said=said, heard={**self.words.heard, name: self._latest(name, word.at, word.until)}))
+
+    def _latest(self, name: str, at: float, until: float) -> Heard:
+        known = self.words.heard.get(name)
+        return Heard(at=at, until=max(until, at + KEPT, known.until if known else 0.0))
 
     def _keep(self, words: Words) -> None:
         now = self._clock()

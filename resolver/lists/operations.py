@@ -107,6 +107,12 @@ class _Operations:
         version = request.get("version")
         if not isinstance(version, int) or isinstance(version, bool):
             raise RequestError("version is not a number")
+        source = self._steward.config.list_named(name)
+        if request.get("everywhere") and source is not None and source.bridge is not None:
+            raise RequestError(
+                f"list {name} is bridged: each host makes it of the file itself, with a version of its own",
+                hint="approve it at each host, without --everywhere",
+            )
         now = request.get("now") is True
         approve = while_wanted(self._register.approve)
         outcome = await self._steward.work(approve, name, version, state, peer.who, now=now)
@@ -163,14 +169,15 @@ class _Operations:
         return bool(request.get("everywhere")) and await self._steward.work(everywhere.say, kind, subject, what, until)
 
     async def bypassed(self, peer: Peer, request: Mapping[str, Any]) -> Reply:
-        """The off switch was thrown or taken back here, and all hosts are to hear of it."""
+        """The off switch was thrown or taken back here, and all hosts are to hear of it: for as long as it holds, or
+        would have held."""
         kind, of, on = _text(request, "kind"), _text(request, "of", "", most=253), request.get("on")
         if kind not in get_args(Bypassed) or not isinstance(on, bool):
             raise RequestError("kind is not all, list or name, or on is not true or false")
         until = _number(request, "until", FOR_EVER)
         reason = _text(request, "reason", "")
         what = {"kind": kind, "of": of, "on": on, "until": until, "reason": reason, "by": peer.who}
-        end = until if on and until < FOR_EVER else None
+        end = until if until < FOR_EVER else None
         return {"everywhere": await self._everywhere({"everywhere": True}, "bypass", f"{kind}/{of}", what, end)}
 
     async def shared(self, _peer: Peer, request: Mapping[str, Any]) -> Reply:

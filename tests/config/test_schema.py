@@ -10,6 +10,7 @@ import pytest
 from resolver.base.proven import Proof
 from resolver.config.reader import Problem
 from resolver.config.schema import Config, ConfigError, Endpoint, load, locate
+from resolver.log.note import ED25519, Signer
 from tests.rigs.config_file import write
 
 if TYPE_CHECKING:
@@ -191,6 +192,25 @@ def test_a_later_wave_needs_the_keys_of_the_hosts_before_it(tmp_path: Path) -> N
     assert [one.partition(": ")[2] for one in wrong] == [
         "stages.stage: wave-1 believes the hosts before it by log.peers, which is missing"
     ]
+
+
+@pytest.mark.parametrize("of_host", [True, False])
+def test_a_bridged_list_waits_for_no_wave(tmp_path: Path, *, of_host: bool) -> None:
+    bridge = (
+        "bridge: {issuer: B, law: L, authority: A, order: '1', date: \"2026-11-01\", territory: DK, category: gambling}"
+    )
+    text = changed("    trusted_root: roots/gambling.json\n", "").replace("refresh: 5m", bridge, 1)
+    text = text.replace("sqlite:///var/lib/stopsign/portal.db", "postgresql://db/x", 1)
+    more = "stages: {stage: wave-2}\n" if of_host else ""
+    key = Signer("stop.isp.example/log/north", ED25519, bytes(32)).verifier
+    text = text.replace("portal:", f"{more}log: {{peers: [{key}]}}\nportal:", 1)
+    staged = text if of_host else text.replace("category: gambling}", "category: gambling}\n    stage: wave-2", 1)
+    (wrong,) = mistakes(tmp_path, staged)
+    assert "lists[0].stage: would be wave-2, but each host makes a bridged list of its own" in wrong
+    assert "at-once would be right" in wrong
+    at_once = text.replace("category: gambling}", "category: gambling}\n    stage: at-once", 1)
+    for right in (at_once, staged.replace("wave-2", "canary")):
+        assert load(write(tmp_path, right)).lists[0].bridge is not None
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"\x00", b"a: !!python/object/apply:os.system [ls]", b"- 1", b"x"])

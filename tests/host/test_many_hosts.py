@@ -317,6 +317,74 @@ def test_a_word_from_the_future_waits_and_one_that_is_over_is_none(run: Callable
     run(work)
 
 
+def test_an_older_word_changes_nothing_after_the_newer_one_is_over(run: Callable[[Work], None]) -> None:
+    async def work(a: Host, b: Host) -> None:
+        async def again(proof: str) -> bool:
+            return bool((await b.steward("share", proof=proof))["followed"])
+
+        await a.steward("override", name="a.example", reason="long", seconds=72 * 3600, everywhere=True)
+        (long,) = a.world.register.everywhere.of_this_host({})
+        await a.steward("override", name="b.example", reason="long", seconds=72 * 3600, everywhere=True)
+        (_, unheard) = a.world.register.everywhere.of_this_host({})
+        assert await again(long["proof"])
+        a.world.clock.forward(minutes=1)
+        for name in ("a.example", "b.example"):
+            await a.steward("override", name=name, reason="short", seconds=3600, everywhere=True)
+        await rounds(a, b)
+        assert b.passes("a.example")
+        a.world.clock.forward(hours=2)
+        await a.steward("override", name="c.example", reason="another", seconds=3600, everywhere=True)
+        await rounds(a, b)
+        b.world.restart()
+        for old in (long, unheard):
+            assert not await again(old["proof"])
+        assert not b.passes("a.example")
+        assert not b.passes("b.example")
+
+    run(work)
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_an_off_switch_that_was_taken_back_stays_so_for_as_long_as_it_was_to_be_on(
+    run: Callable[[Work], None], *, is_heard: bool
+) -> None:
+    """`is_heard`: the other host heard that it was on before it heard that it is off."""
+
+    async def work(a: Host, b: Host) -> None:
+        year = a.world.clock() + 365 * 86400
+        await a.steward("bypassed", kind="all", of="", on=True, until=year, reason="a fault", everywhere=True)
+        (old,) = a.world.register.everywhere.of_this_host({})
+        if is_heard:
+            await rounds(a, b)
+        a.world.clock.forward(minutes=1)
+        await a.steward("bypassed", kind="all", of="", on=False, until=year, reason="", everywhere=True)
+        await rounds(a, b)
+        a.world.clock.forward(days=32)
+        await a.steward("override", name="c.example", reason="another", seconds=3600, everywhere=True)
+        await rounds(a, b)
+        assert (await b.steward("share", proof=old["proof"]))["followed"] is False
+        assert not exceptions.read(b.world.config.places.exceptions).holding(b.world.clock())
+
+    run(work)
+
+
+def test_a_word_that_came_too_late_is_too_late_for_all_its_time(run: Callable[[Work], None]) -> None:
+    async def work(a: Host, b: Host) -> None:
+        now, of = a.world.clock(), {"kind": "all", "of": "", "on": True, "reason": "a fault", "everywhere": True}
+        await a.steward("bypassed", until=now + 365 * 86400, **of)
+        (old,) = a.world.register.everywhere.of_this_host({})
+        a.world.clock.forward(minutes=1)
+        await a.steward("bypassed", until=now + 3600, **of)
+        await rounds(a, b)
+        for _ in range(2):
+            assert (await b.steward("share", proof=old["proof"]))["followed"] is False
+            a.world.clock.forward(days=32)
+            await a.steward("override", name="c.example", reason="another", seconds=3600, everywhere=True)
+            await rounds(a, b)
+
+    run(work)
+
+
 def test_hosts_that_do_not_know_each_other_say_so(run: Callable[[Work], None]) -> None:
     async def work(a: Host, b: Host) -> None:
         b.world.more = {"host": "b"}
@@ -351,6 +419,10 @@ def test_a_host_on_the_database_whose_key_is_missing_is_an_alarm(run: Callable[[
     run(play)
 
 
+BRIDGE = {
+    "issuer": "Board", "law": "Act 12", "authority": "Board", "order": "17/2026", "date": "2026-11-01",
+    "territory": "DK", "category": "gambling",
+}  # fmt: skip
 HELD = [*NAMES, "mooo.com"]  # a public suffix of the private section
 
 
@@ -383,6 +455,23 @@ def test_an_approval_everywhere_lets_the_same_additions_through_at_each_host(
         assert [host.world.active("mooo.com") for host in (a, b)] == [["gambling"], ["gambling"]]
         assert [host.kinds().count("list-approved") for host in (a, b)] == [1, 1], "a leaf in each log"
         assert b.world.register.fetching["gambling"].held is None
+
+    run(work)
+
+
+def test_a_bridged_list_is_approved_at_each_host(run: Callable[[Work], None], offer: Offer) -> None:
+    async def work(a: Host, b: Host) -> None:
+        for host in (a, b):
+            host.world.lists = {"gambling": {"bridge": BRIDGE}}
+            host.world.restart()
+            offer(host, 2, HELD)
+        held = a.world.register.fetching["gambling"].held
+        assert held is not None
+        with pytest.raises(control.ControlError, match="list gambling is bridged: each host makes it of the file"):
+            await a.steward("approve", list="gambling", version=2, state=held.state, everywhere=True)
+        assert a.world.active("mooo.com") == []
+        await a.steward("approve", list="gambling", version=2, state=held.state)
+        assert a.world.active("mooo.com") == ["gambling"]
 
     run(work)
 

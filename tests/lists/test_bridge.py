@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,12 @@ import pytest
 import zstandard
 
 from blocklists.errors import VerifyError
+from resolver.base.timestamps import as_text
 from resolver.config.schema import Config
 from resolver.lists.fetch import Mirror
 from resolver.lists.protected import own
 from resolver.policy.explain import explain
-from tests.rigs.lists_world import World, settings
+from tests.rigs.lists_world import NOW, World, settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -133,6 +135,42 @@ def test_where_the_law_wants_it_the_last_good_file_is_held_with_an_alarm(tmp_pat
     assert world.verdict("a.example") == "stopped"
     assert any("is held beyond its end" in alarm for alarm in world.register.status()["alarms"])
     assert world.register.status()["lists"][0]["refusal"]["code"] == "missing"
+
+
+@pytest.mark.parametrize("away", [0, 10, 20])
+def test_what_is_held_ends_where_the_register_itself_ends_it(tmp_path: Path, away: int) -> None:
+    """`away`: after how many days the file is gone. Of the ends one comes before the list's, two after."""
+    world = Bridged(tmp_path, more={"on_expiry": "hold"})
+    ends = {"a.example": 13, "b.example": 40, "c.example": 85, "d.example": None}
+    rows = [f"{name};{as_text(world.clock() + day * 86400)[:10] if day else ''}" for name, day in ends.items()]
+    world.file.write_text("\n".join(["domain;expires", *rows, ""]))
+    for day in range(0, 120, 5):
+        if day > away:
+            world.file.unlink(missing_ok=True)
+        world.refresh()
+        world.register.tick()
+        said = {name: world.verdict(name) == "stopped" for name in ends}
+        assert said == {name: end is None or day < end for name, end in ends.items()}, day
+        world.clock.forward(days=5)
+    (left,) = world.config.places.list("gambling").root.glob("bridge/*.zst")
+    assert left.name.startswith("full-")
+
+
+def test_the_ends_of_a_list_that_an_earlier_version_bridged_are_learnt_where_the_file_is_seen(tmp_path: Path) -> None:
+    world = Bridged(tmp_path, more={"on_expiry": "hold"})
+    world.file.write_text(f"domain;expires\na.example;{as_text(world.clock() + 50 * 86400)[:10]}\n")
+    world.refresh()
+    folder = world.config.places.list("gambling").root / "bridge"
+    head = json.loads((folder / "head.json").read_text())
+    (folder / head.pop("ends")).unlink()
+    (folder / "head.json").write_text(json.dumps(head))
+    world.refresh()
+    world.file.unlink()
+    for _ in range(10):
+        assert (world.verdict("a.example") == "stopped") == (world.clock() < NOW.timestamp() + 49.5 * 86400)
+        world.clock.forward(days=7)
+        world.refresh()
+    assert world.verdict("a.example") != "stopped"
 
 
 def test_the_guards_look_at_a_bridged_list_as_at_any(tmp_path: Path) -> None:
