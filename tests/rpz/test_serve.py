@@ -1,4 +1,4 @@
-"""The sockets of the zones: who takes a place, and who is closed as it comes in."""
+"""The sockets of the zones: who takes a place, who is closed as it comes in, and what is no message."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import asyncio
 import socket
 import ssl
 import struct
+import time
 from contextlib import ExitStack, asynccontextmanager
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 import dns.message
+import dns.tsig
 import pytest
 import uvloop
 
-from resolver.rpz import answer
+from resolver.rpz import answer, keys
 from resolver.rpz.answer import Refusal, Secondary, Served
 from resolver.rpz.serve import MOST_CONNECTIONS, OF_ONE_ADDRESS, Server, Tls
 from resolver.rpz.zone import Zone
@@ -121,3 +123,36 @@ def test_a_stranger_is_closed_before_tls(run: Callable[[Coroutine[Any, Any, None
             writer.close()
 
     run(scene())
+
+
+KEY = dns.tsig.Key("good.example.", b"x" * 32, "hmac-sha256")
+
+
+def signed(name: str, at: float, secret: bytes = KEY.secret) -> bytes:
+    """A question that was signed under this name at a time."""
+    key = dns.tsig.Key(name, secret, KEY.algorithm)
+    blank = keys._record(key.algorithm, int.from_bytes(QUERY[:2]), 0, b"")
+    record, _ = dns.tsig.sign(QUERY, key, blank, int(at), b"")  # type: ignore[no-untyped-call]
+    return keys._with(QUERY, key.name, record)
+
+
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        (signed("who.example.", time.time()), "unknown key"),
+        (signed("good.example.", 1.0), "the clocks differ"),
+        (signed("good.example.", time.time(), b"y" * 32), "wrong signature"),
+    ],
+    ids=["unknown", "untimely", "wrong"],
+)
+@pytest.mark.parametrize("extra", [b"x", b"x" * 40])
+def test_octets_behind_a_signature_are_as_any_malformed_message(message: bytes, why: str, extra: bytes) -> None:
+    secondaries = [Secondary("one", (ip_network("192.0.2.1/32"),), KEY, frozenset({ORIGIN}))]
+
+    def decided(data: bytes) -> object:
+        return answer.decide(data, "192.0.2.1", stream=False, secondaries=secondaries, zones={})
+
+    refused = decided(message)
+    assert isinstance(refused, answer.Reply)
+    assert refused.refusal == Refusal(why, "one")
+    assert decided(message + extra) is None
