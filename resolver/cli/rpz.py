@@ -80,6 +80,7 @@ def export(path: Path | None, directory: Path | None, in_json: bool, origin: str
 @as_json
 def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
     """Every zone: serial, size, what each secondary has; what the process of the zones complains of."""
+    from resolver.cli.screen import harmless
     from resolver.ipc import rpz_status
     from resolver.rpz.zone import RpzError
 
@@ -92,7 +93,7 @@ def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
     if in_json:
         click.echo(json.dumps({"zones": said.zones, "alarms": said.complaints, "refused": said.refused}))
         return
-    for zone in said.zones:
+    for zone in harmless(said.zones):
         click.echo(
             f"{zone['origin']}: serial {zone['serial']}, {zone['owners']:,} owners, {zone['steps']} changes kept"
         )
@@ -103,10 +104,10 @@ def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
         for secondary in zone["secondaries"]:
             state = f"has serial {secondary['serial']} ({secondary['by']})"
             click.echo(f"  {secondary['name']} {state if secondary['by'] else 'has asked for nothing yet'}")
-    for refused in said.refused:
+    for refused in harmless(said.refused):
         who = refused["secondary"] or "somebody"
         click.echo(f"refused: {counted(refused['times'], 'request')} of {who}: {refused['why']}")
-    for alarm in said.complaints:
+    for alarm in harmless(said.complaints):
         click.echo(f"alarm: {alarm}")
 
 

@@ -72,7 +72,7 @@ class Cells:
     @classmethod
     def create(cls, places: Places, worker: int | str, *, generation: int, lists: Sequence[str], entries: int) -> Cells:
         """All zero; whole and locked before it has its name. Blocking. Raises `OSError`."""
-        told = Header(generation=generation, lists=tuple(lists), entries=entries).model_dump_json().encode("ascii")
+        told = json.dumps({"generation": generation, "lists": list(lists), "entries": entries}).encode("ascii")
         header = told + b" " * (-(len(told) + 1) % ALIGNED) + b"\n"
         path = places.workers / f"{worker}-{os.getpid()}-{secrets.token_hex(8)}{SUFFIX}"
         beside = path.with_suffix(UNBORN)

@@ -70,7 +70,7 @@ class State(Told):
     """What TXT of `dns.health_name` answers; empty: nothing."""
     alarms: tuple[str, ...] = ()
     upstreams: tuple[UpstreamSeen, ...] = ()
-    certificate_ends: Count | None = None
+    certificate_ends: Annotated[int, Field(gt=-(1 << 63), lt=1 << 63)] | None = None
     """Unix time; None: there is none in use."""
 
 

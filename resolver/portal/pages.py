@@ -10,6 +10,7 @@ import base64
 import copy
 import hashlib
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
@@ -21,7 +22,7 @@ from markupsafe import Markup
 from resolver.base.errors import ResolverError
 from resolver.base.timestamps import as_text
 from resolver.config.discovery import USUAL_PORTS, services
-from resolver.config.values import contact_uri, is_mailbox
+from resolver.config.values import contact_uri, domain_name, is_mailbox
 from resolver.portal import language
 from resolver.portal.colours import palette
 from resolver.portal.facts import CATEGORIES
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from resolver.portal.help_lines import OurLine
 
 TEMPLATES = Path(__file__).parent / "templates"
+_PORTS = {"http": 80, "https": 443}
 TITLES = {"dot": "DNS over TLS (DoT)", "h2": "DNS over HTTPS (DoH)", "doq": "DNS over QUIC (DoQ)"}
 MAX_LOGO = 64 * 1024  # it is part of every page
 LOGO_TYPES = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg"}
@@ -174,9 +176,16 @@ class Pages:
 
     @property
     def origin(self) -> str:
-        """The portal's origin (RFC 6454), as browsers send it with a form."""
+        """The portal's origin as browsers send it with a form (RFC 6454, 6.2): without the port that the scheme has
+        anyhow, a name as A-labels, an IPv6 address in its short form."""
         parts = urlsplit(self.face.portal)
-        return f"{parts.scheme}://{parts.netloc}".lower()
+        host = parts.hostname or ""
+        if ":" in host:
+            host = f"[{IPv6Address(host)}]"
+        elif not host.isascii():
+            host = domain_name(host)
+        port = "" if parts.port in (None, _PORTS[parts.scheme]) else f":{parts.port}"
+        return f"{parts.scheme}://{host}{port}"
 
     def policy(self, *, forms: bool) -> str:
         """The Content-Security-Policy of a page with or without a form of its own."""

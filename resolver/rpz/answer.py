@@ -64,6 +64,9 @@ class Refusal:
     who: str | None
 
 
+STRANGER = Refusal("its address is no secondary's", None)
+
+
 @dataclass(frozen=True)
 class Reply:
     """`data` empty: nothing is sent."""
@@ -92,16 +95,21 @@ class Transfer:
             file.close()
 
 
+def at(peer: str, secondaries: Sequence[Secondary]) -> list[Secondary]:
+    """Those that may ask from this address."""
+    address = ipaddress.ip_address(peer.partition("%")[0])
+    return [one for one in secondaries if one.is_at(address)]
+
+
 def decide(
     data: bytes, peer: str, *, stream: bool, secondaries: Sequence[Secondary], zones: Mapping[str, Served]
 ) -> Reply | Transfer | None:
     """The answer to one message. Opens the files of a transfer, so that a newer edition may remove them."""
-    address = ipaddress.ip_address(peer.partition("%")[0])
-    known = [one for one in secondaries if one.is_at(address)]
+    known = at(peer, secondaries)
     if len(data) < 12 or data[2] & 0x80:
         return None
     if not known:
-        return Reply(b"", "refused: an unknown address", refusal=Refusal("its address is no secondary's", None))
+        return Reply(b"", "refused: an unknown address", refusal=STRANGER)
     try:
         request = keys.verified(data, {one.key.name: one.key for one in known if one.key is not None})
     except keys.TsigError as wrong:

@@ -94,16 +94,24 @@ def verified(data: bytes, keys: Mapping[dns.name.Name, dns.tsig.Key]) -> Request
     except (dns.tsig.BadSignature, dns.tsig.BadKey, dns.tsig.BadAlgorithm) as error:
         raise TsigError("wrong signature", _not_authentic(data, BADSIG)) from error
     except (dns.exception.DNSException, ValueError) as error:
-        raise RpzError(f"not a DNS message ({type(error).__name__})") from error
+        raise _malformed(error) from error
     if message.keyname is None:
         return Request(message, None, Signer())
     key = keys[message.keyname]
     return Request(message, key.name.to_text(), Signer(key, message.mac or b""))
 
 
+def _malformed(error: Exception) -> RpzError:
+    return RpzError(f"not a DNS message ({type(error).__name__})")
+
+
 def _not_authentic(data: bytes, error: int, keys: Mapping[dns.name.Name, dns.tsig.Key] | None = None) -> bytes:
-    """NOTAUTH with the error in the TSIG record, which is signed where the clocks alone are wrong."""
-    asked = dns.message.from_wire(data, keyring=False)
+    """NOTAUTH with the error in the TSIG record, which is signed where the clocks alone are wrong. Raises `RpzError`
+    for what is malformed behind that record: nobody has read so far."""
+    try:
+        asked = dns.message.from_wire(data, keyring=False)
+    except (dns.exception.DNSException, ValueError) as wrong:
+        raise _malformed(wrong) from wrong
     head = struct.pack("!6H", asked.id, 0x8000 | asked.flags & 0x7900 | 9, len(asked.question), 0, 0, 0)
     message = head + b"".join(question_wire(question) for question in asked.question)
     if keys is not None and asked.keyname is not None and asked.keyname in keys:

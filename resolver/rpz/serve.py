@@ -2,8 +2,9 @@
 
 Enters: sockets that the supervisor opened. Leaves: what `answer` decided. Rules: a transfer is made and signed while
 it is sent, and no faster than the secondary reads; one that reads nothing for `STALLED` seconds is cut off;
-connections and transfers are bounded; an address that is no secondary's is closed without a word. TLS is RFC 9103:
-version 1.3, ALPN `dot`; a client that offers no ALPN at all is served too.
+connections and transfers are bounded, connections of one address too; one from an address that is no secondary's is
+closed as it comes in, before TLS, without a word, and takes no place. TLS is RFC 9103: version 1.3, ALPN `dot`; a
+client that offers no ALPN at all is served too.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import logging
 import ssl
 from typing import TYPE_CHECKING
 
-from resolver.rpz.answer import Reply, Transfer, decide
+from resolver.rpz.answer import STRANGER, Reply, Transfer, at, decide
 from resolver.rpz.zone import RpzError
 
 if TYPE_CHECKING:
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 
     from resolver.rpz.answer import Refusal, Secondary, Served
 
-IDLE, STALLED, HANDSHAKE = 30.0, 60.0, 10.0
-MOST_CONNECTIONS = 256
+IDLE, STALLED, HANDSHAKE, GOODBYE = 30.0, 60.0, 10.0, 2.0
+MOST_CONNECTIONS, OF_ONE_ADDRESS = 256, 64
+BACKLOG = 100
+AGAIN = 1.0  # seconds until a connection is accepted again where no descriptor was left
 BUFFER = 256 << 10  # octets that may wait for one secondary
 
 log = logging.getLogger("stopsign.rpz")
@@ -45,8 +48,8 @@ class Server:
     ) -> None:
         self._secondaries, self._zones, self._has, self._refused = secondaries, zones, has, refused
         self._room = asyncio.Semaphore(transfers)
-        self._connections: set[asyncio.Task[None]] = set()
-        self._servers: list[asyncio.Server] = []
+        self._connections: dict[asyncio.Task[None], str] = {}  # with the address that each is of
+        self._listeners: list[socket.socket] = []
         self._datagrams: list[asyncio.DatagramTransport] = []
 
     async def start(
@@ -61,20 +64,17 @@ class Server:
             transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self.reply), sock=one)
             self._datagrams.append(transport)
         for one in tcp:
-            self._servers.append(await asyncio.start_server(self._connected, sock=one))
+            self._listen(one, None)
         for one in tls:
             assert about is not None  # noqa: S101 - the configuration's check
-            context = about.context()
-            self._servers.append(
-                await asyncio.start_server(
-                    self._connected, sock=one, ssl=context, ssl_handshake_timeout=HANDSHAKE, ssl_shutdown_timeout=2.0
-                )
-            )
+            self._listen(one, about.context())
 
     async def stop(self) -> None:
         """Ends what runs: a secondary asks again."""
-        for server in self._servers:
-            server.close()
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            asyncio.get_running_loop().remove_reader(listener)
+            listener.close()
         for transport in self._datagrams:
             transport.close()
         for task in self._connections:
@@ -92,18 +92,52 @@ class Server:
             self._refused(found.refusal)
         return found
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is None or len(self._connections) >= MOST_CONNECTIONS:
-            writer.close()
-            return
-        self._connections.add(task)
+    def _listen(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
+        listener.listen(BACKLOG)
+        self._listeners.append(listener)
+        self._wait(listener, context)
+
+    def _wait(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
+        if listener in self._listeners:
+            asyncio.get_running_loop().add_reader(listener, self._accept, listener, context)
+
+    def _accept(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            await self._converse(reader, writer, writer.get_extra_info("peername")[0])
+            one, (peer, *_) = listener.accept()
+        except (BlockingIOError, ConnectionError):  # it is gone again
+            return
+        except OSError as wrong:
+            log.warning("no connection can be accepted (%s)", wrong.strerror)
+            loop.remove_reader(listener)
+            loop.call_later(AGAIN, self._wait, listener, context)
+            return
+        if not at(peer, self._secondaries):
+            one.close()
+            self._refused(STRANGER)
+        elif len(self._connections) >= MOST_CONNECTIONS or [*self._connections.values()].count(peer) >= OF_ONE_ADDRESS:
+            one.close()
+        else:
+            one.setblocking(False)
+            task = loop.create_task(self._connected(one, peer, context))
+            self._connections[task] = peer
+            task.add_done_callback(self._connections.pop)
+
+    async def _connected(self, one: socket.socket, peer: str, context: ssl.SSLContext | None) -> None:
+        loop, reader = asyncio.get_running_loop(), asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        waits = {} if context is None else {"ssl_handshake_timeout": HANDSHAKE, "ssl_shutdown_timeout": GOODBYE}
+        try:
+            transport, _ = await loop.connect_accepted_socket(lambda: protocol, one, ssl=context, **waits)
+        except OSError as failed:
+            log.debug("a handshake failed: %s", failed)
+            return
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        try:
+            await self._converse(reader, writer, peer)
         except (OSError, EOFError, TimeoutError) as ended:
             log.debug("a connection ended: %s", ended)
         finally:
-            self._connections.discard(task)
             writer.close()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: str) -> None:

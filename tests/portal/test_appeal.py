@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -21,12 +22,22 @@ from resolver.portal.clock import deliver
 from resolver.portal.live import Snapshot
 from resolver.portal.site import APPEALS
 from resolver.portal.store import Store
-from resolver.portal.web import Answer, Ask
-from tests.rigs.portal_world import ENTRIES, META, NOW, REFERENCE, Clock, Counter, ListedName, World
+from resolver.portal.web import Answer, Ask, from_here
+from tests.rigs.portal_world import (
+    ENTRIES,
+    META,
+    NOW,
+    REFERENCE,
+    Clock,
+    Counter,
+    ListedName,
+    World,
+    configuration,
+    standard_pages,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
-    from pathlib import Path
 
     from resolver._core import Match
 
@@ -313,6 +324,27 @@ def test_a_form_from_another_site_is_refused(tmp_path: Path) -> None:
         assert (await visitor.post("/appeal", await visitor.fill_in(), same_origin=False)).status == 403
 
     with_store(work, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://stop.isp.example", "https://stop.isp.example"),
+        ("https://stop.isp.example:443", "https://stop.isp.example"),
+        ("http://stop.isp.example:80/", "http://stop.isp.example"),
+        ("https://stop.isp.example:/", "https://stop.isp.example"),
+        ("https://stop.isp.example:80", "https://stop.isp.example:80"),
+        ("HTTPS://STOP.isp.example:8443/portal", "https://stop.isp.example:8443"),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+        ("https://[2001:DB8:0:0::1]:443", "https://[2001:db8::1]"),
+        ("http://192.0.2.1:8080", "http://192.0.2.1:8080"),
+    ],
+)
+def test_a_form_is_taken_from_the_origin_that_a_browser_makes_of_the_portal_s_url(url: str, origin: str) -> None:
+    own = standard_pages().branded(configuration(Path("/nowhere"), portal={"url": url})).origin
+    assert own == origin
+    assert from_here(origin, "same-origin", own)
+    assert not from_here(f"{origin}0", "same-origin", own)
 
 
 def test_the_field_that_people_do_not_see_stays_empty(tmp_path: Path) -> None:

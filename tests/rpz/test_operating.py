@@ -13,9 +13,11 @@ import dns.message
 import dns.query
 import dns.tsig
 import pytest
+from click.testing import CliRunner
 from prometheus_client import CollectorRegistry, generate_latest
 
 from resolver.base.paths import Places
+from resolver.cli.main import stopsign
 from resolver.config.schema import ConfigError, accept, load
 from resolver.host.zone_metrics import Zones
 from resolver.ipc import rpz_status
@@ -25,6 +27,7 @@ from resolver.policy.in_force import Follower
 from resolver.rpz.told import _READY as READY
 from resolver.rpz.told import _START as START
 from resolver.rpz.told import _control_frame as control_frame
+from tests.rigs.config_file import GOOD, write
 from tests.rigs.dns_host import PATIENCE, free_port, wait_until
 from tests.rigs.rpz_world import NAMES, ORIGIN, World, listed, running
 
@@ -190,6 +193,22 @@ def test_who_is_refused_is_counted_by_reason_and_logged_once(world: World) -> No
     assert (
         'stopsign_rpz_refused_total{secondary="one",why="it does not sign"} 3.0' in generate_latest(registry).decode()
     )
+
+
+def test_no_text_of_the_zones_process_moves_the_cursor_of_who_looks(tmp_path: Path) -> None:
+    places = load(write(tmp_path, GOOD)).places
+    told: dict[str, Any] = {"origin": f"{ORIGIN}\x1b[2J"}
+    told |= {"without": ["\x1b]0;title\x07"], "secondaries": [{"name": "\x1b[1m"}]}
+    rpz_status.write(places, [told], ["\x1b[31mall is well"], [{"secondary": None, "why": "\x9b2J", "times": 2}])
+    said = CliRunner().invoke(stopsign, ["rpz", "status", "--dir", str(places.run_dir.parent)])
+    assert said.exit_code == 0, said.output
+    assert said.output.splitlines() == [
+        f"{ORIGIN}\ufffd[2J: serial 0, 0 owners, 0 changes kept",
+        "  without \ufffd]0;title\ufffd",
+        "  \ufffd[1m has asked for nothing yet",
+        "refused: 2 requests of somebody: \ufffd2J",
+        "alarm: \ufffd[31mall is well",
+    ]
 
 
 def test_it_ends_in_silence_while_a_resolver_tells_it_what_it_answers(tmp_path: Path) -> None:
