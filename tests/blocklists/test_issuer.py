@@ -389,6 +389,35 @@ def test_the_document_is_made_again_where_the_draft_is_not_there(world: World) -
     assert "new.example" in world.listed(world.fetch())
 
 
+def test_a_version_whose_step_was_lost_on_the_way_is_not_published_without_it(world: World) -> None:
+    desk, copies = world.rehearsal.desk, signed_by(world, request_for(world, add=["new.example"]), "alice", "bob")
+    stripped = [replace(copy, delta=None) for copy in copies]
+    with pytest.raises(PublishError, match=r"does not bring gambling\.delta-1-2\.zst") as refusal:
+        published(world, stripped)
+    assert "several copies" in (refusal.value.hint or "")
+    assert world.listed(world.fetch()) == set(NAMES)
+    published(world, [stripped[0], copies[1]])
+    head = desk.head(LIST)
+    assert head is not None
+    assert history.document_of(desk, LIST, 2, world.folder / "made.zst") == head.summary()
+    assert len(history.between(desk, LIST, 1, 2)) == 1
+
+
+@pytest.mark.parametrize("planted", [None, b"a step that nobody signed"])
+def test_the_record_of_a_version_is_made_of_what_was_signed(world: World, planted: bytes | None) -> None:
+    desk = world.rehearsal.desk
+    world.rehearsal.add_basis("other", "order-17", BASIS)
+    steps = propose.from_candidates(
+        desk, "other", [Candidate(1, "one.example", "subtree")], terms(world), random=world.rehearsal.random
+    )
+    request = propose.propose(desk, "other", steps, now=world.now, author="a", note="")
+    copies = signed_by(world, request, "alice", "bob")
+    published(world, [replace(copy, full=None if planted is None else copy.full, delta=planted) for copy in copies])
+    head = desk.head("other")
+    assert head is not None
+    assert history.document_of(desk, "other", 1, world.folder / "made.zst") == head.summary()
+
+
 def test_what_the_desk_s_own_client_refuses_is_not_published(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     copies = signed_by(world, request_for(world, add=["new.example"]), "alice", "bob")
 

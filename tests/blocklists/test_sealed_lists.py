@@ -234,6 +234,17 @@ def test_a_request_whose_names_are_not_those_of_its_document_is_refused(world: S
     world.rehearsal.publish(request)
 
 
+def test_a_version_whose_names_were_lost_on_the_way_is_not_published_without_them(world: SealedWorld) -> None:
+    request, signers = _request(world), world.rehearsal.signers
+    signed = [sign(world.rehearsal.review(request, signer), signer, lambda _: PASSPHRASE) for signer in signers]
+    stripped = [replace(one, names=None) for one in signed]
+    with pytest.raises(PublishError, match="does not bring the names of abuse 2"):
+        publish(world.desk, stripped, lambda _: None, now=world.now)
+    assert world.head.version == 1
+    publish(world.desk, [stripped[0], signed[1]], lambda _: None, now=world.now)
+    assert any(b"planted-new.example" in line for line in world.desk.names(LIST, 2).listing().lines())
+
+
 def test_a_readable_list_stays_readable_and_a_sealed_one_sealed(world: SealedWorld) -> None:
     world.rehearsal.add_basis("plain", "order-17", BASIS)
     world.rehearsal.change("plain", add=["harmless.example"], basis="order-17", category="abuse")
