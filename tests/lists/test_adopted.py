@@ -11,9 +11,10 @@ import pytest
 from blocklists import adopted, delta, document
 from blocklists.errors import VerifyError
 from blocklists.head import Basis, Issuer, Relief
-from blocklists.issuer import adopt, history, propose, renew, sealing, withdraw
+from blocklists.issuer import adopt, history, propose, publish, renew, sealing, withdraw
 from blocklists.issuer.adopt import AdoptError
 from blocklists.issuer.rehearsal import Rehearsal
+from blocklists.issuer.restore import restore
 from blocklists.issuer.review import ReviewError
 from blocklists.issuer.sealing import SealingError
 from blocklists.sealed import keys
@@ -258,3 +259,24 @@ def test_a_desk_says_what_is_due_also_where_it_adopted_a_list_that_nobody_there_
         for asked in (sealing.begin, sealing.required, sealing.retire):
             with pytest.raises(SealingError, match=f"adopted is adopted sealed from {ISSUER.name}"):
                 asked(desk, "adopted")
+
+
+def test_a_desk_that_adopted_a_list_comes_back_from_the_web_host(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "KEEP", 1)
+    desk, now = chain.second.desk, datetime.fromtimestamp(chain.clock(), UTC)
+    for number in range(3):
+        chain.first.change(LIST, add=[f"planted-{number}.example"], remove=[NAMES[number]])
+        chain.adopt(chain.second, chain.first.desk, LIST)
+    assert len(list(desk.published.glob("targets/*.adopted.full-*.zst"))) == 4
+    again = restore(tmp_path / "again", desk.published, desk.trusted_root, now=now)
+    for version in range(1, 5):
+        if chain.sealed:
+            with pytest.raises(history.HistoryError, match="no record"):
+                history.between(again, "adopted", version - 1, version)
+            continue
+        steps = history.between(again, "adopted", version - 1, version)
+        assert steps == history.between(desk, "adopted", version - 1, version)
+        assert len(steps) == (2 if version > 1 else len(NAMES))
+        history.document_of(again, "adopted", version, tmp_path / "made.zst")
