@@ -552,6 +552,20 @@ def test_at_a_restored_desk_keys_that_have_left_prove_nothing_later(world: World
         restore(tmp_path / "other", world.published, desk.trusted_root, now=world.now)
 
 
+def test_who_signed_an_entry_signed_it_also_after_others_renewed_it(tmp_path: Path) -> None:
+    world = World(tmp_path, names=("alice", "bob", "carol"))
+    desk, span = world.rehearsal.desk, timedelta(days=400)
+    steps = renew.prolong(desk, LIST, now=world.now, within=span, span=2 * span)
+    request = propose.propose(desk, LIST, steps, now=world.now, author="x", note="renewal")
+    published(world, signed_by(world, request, "alice", "carol"))
+    reference = withdraw.reference_of(desk, LIST, "casino.example")
+    names = rotate.holders(desk)
+    assert {names[keyid] for keyid in history.signers(desk, LIST, reference)} == {"alice", "bob", "carol"}
+    decision = {"appeal": "A-1", "reference": reference, "outcome": "upheld", "reasons": "I was right"}
+    with pytest.raises(withdraw.WithdrawError, match="bob signed"):
+        withdraw.decide(desk, LIST, **decision, officer=world.signer("bob").card, now=world.now)
+
+
 # -- smaller -----------------------------------------------------------------------------------------------------------
 
 
