@@ -23,6 +23,7 @@ import os
 import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from itertools import count, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -160,14 +161,18 @@ class Desk:
             timestamp = _load(folder / "timestamp.json", Timestamp)
             snapshot = _load(folder / f"{timestamp.signed.snapshot_meta.version}.snapshot.json", Snapshot)
             versions = snapshot.signed.meta
-            newest = max(int(path.name.partition(".")[0]) for path in folder.glob("*.root.json"))
             return Current(
-                _load(folder / f"{newest}.root.json", Root), timestamp, snapshot,
+                _load(self.roots()[-1], Root), timestamp, snapshot,
                 _load(folder / f"{versions['targets.json'].version}.targets.json", Targets),
                 _load(folder / f"{versions[f'{RELIEF}.json'].version}.{RELIEF}.json", Targets),
             )  # fmt: skip
-        except (OSError, KeyError, ValueError, RepositoryError) as error:
+        except (OSError, LookupError, ValueError, RepositoryError) as error:
             raise DeskError(f"{folder} is damaged: {error}", hint=RESTORE) from None
+
+    def roots(self) -> list[Path]:
+        """The files of the published roots, from the first on, as clients walk them: as far as none is missing."""
+        paths = (self.published / "metadata" / f"{version}.root.json" for version in count(1))
+        return list(takewhile(Path.exists, paths))
 
     def lists(self) -> list[str]:
         """The lists that are published."""

@@ -13,10 +13,10 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Metadata, Root, Targets
+from tuf.api.metadata import Metadata, Targets
 
 from blocklists import delta, document, durable
 from blocklists.delta import ADDED, REMOVED
@@ -24,16 +24,15 @@ from blocklists.document import MAX_SIZE
 from blocklists.entry import as_text
 from blocklists.errors import BlocklistError
 from blocklists.head import Head, head_path, lists_in, spelt
-from blocklists.repository import LIFETIMES, TARGETS
+from blocklists.repository import LIFETIMES, ROOT, TARGETS
 from blocklists.sealed import lines as sealed_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Sequence
+
+    from tuf.api.metadata import Root
 
     from blocklists.issuer.desk import Desk
-
-
-T = TypeVar("T", Root, Targets)
 
 
 class HistoryError(BlocklistError):
@@ -107,13 +106,17 @@ def _lines(desk: Desk, name: str, version: int, references: set[str]) -> Iterabl
 
 
 def signers(desk: Desk, name: str, reference: str) -> set[str]:
-    """Key ids that signed the version in which an entry came. Raises HistoryError."""
-    versions = sorted((int(path.stem) for path in (desk.folder / "ledger" / name).glob("*.json")), reverse=True)
-    for version in versions:
-        if any(sign == ADDED and delta.reference(line) == reference for sign, line in _steps(desk, name, version)):
-            about = json.loads((desk.folder / "ledger" / name / f"{version}.json").read_bytes())
-            return set(about["signed_by"])
-    raise HistoryError(f"no version of {name} brought {reference}")
+    """Key ids that signed a version in which an entry came, or came again with a new end; of a list that was adopted
+    sealed, whose entries nobody at the desk sees, those that signed any version. Raises HistoryError."""
+    published, found = desk.head(name), set[str]()
+    unseen = published is not None and bool(published.adopted) and published.seal is not None
+    for path in (desk.folder / "ledger" / name).glob("*.json"):
+        steps = () if unseen else _steps(desk, name, int(path.stem))
+        if unseen or any(sign == ADDED and delta.reference(line) == reference for sign, line in steps):
+            found |= set(json.loads(path.read_bytes())["signed_by"])
+    if not found:
+        raise HistoryError(f"no version of {name} brought {reference}")
+    return found
 
 
 def document_of(desk: Desk, name: str, version: int, path: Path) -> document.Summary:
@@ -137,53 +140,72 @@ def document_of(desk: Desk, name: str, version: int, path: Path) -> document.Sum
     return summary
 
 
-def rebuild(desk: Desk) -> None:
-    """The ledger, from what is published: every version whose targets role a root of the chain proves. Raises
-    HistoryError."""
-    metadata = desk.published / "metadata"
-    roots = [root.signed for root in _numbered(metadata, "root", Root)]
-    seen: set[tuple[str, int]] = set()
-    for targets in _numbered(metadata, TARGETS, Targets):
-        results = [root.get_verification_result(TARGETS, targets.signed_bytes, targets.signatures) for root in roots]
-        signed = [set(result.signed) for result in results if result]
-        if not signed:
-            raise HistoryError(f"version {targets.signed.version} of the targets role is not signed by enough people")
+def rebuild(desk: Desk, roots: Sequence[Root]) -> None:
+    """The ledger, from what is published: every version of the targets role, each proven by the root of its time.
+    `roots`: the proven chain, from the first. Raises HistoryError."""
+    current, at = desk.current(), 0
+    before: dict[str, tuple[Head, Path]] = {}
+    for version in range(1, current.targets.signed.version + 1 if current else 1):
+        targets = _targets(desk, version)
+        at = _root_of(roots, targets.signed, at)
+        result = roots[at].get_verification_result(TARGETS, targets.signed_bytes, targets.signatures)
+        if not result:
+            raise HistoryError(
+                f"version {version} of the targets role is not signed by enough people of root {roots[at].version}",
+                hint="what was copied is not what was published: copy it from another mirror",
+            )
         when = as_text(targets.signed.expires - LIFETIMES[TARGETS])
         for name in lists_in(targets.signed.targets):
-            head = Head.from_bytes(_published(desk, targets.signed, head_path(name)))
-            if (name, head.version) in seen:
+            path = _published(desk, targets.signed, head_path(name))
+            head, known = Head.from_bytes(path.read_bytes()), before.get(name)
+            if known is not None and known[0].version == head.version:
                 continue
-            seen.add((name, head.version))
-            if head.seal is not None:  # its names are in no published file
-                record(desk.folder / "ledger", head, b"", signed[-1], when)
-                continue
-            path = head.delta.path if head.delta else head.full_path
-            part = desk.folder / "step.zst"
-            part.write_bytes(_published(desk, targets.signed, path))
-            record(desk.folder / "ledger", head, part, signed[-1], when)
-            part.unlink()
+            steps: Iterable[tuple[bytes, bytes]] | Path | bytes = b""
+            if head.seal is None:  # else its names are in no published file
+                path = _published(desk, targets.signed, head.delta.path if head.delta else head.full_path)
+                steps = _changes(head, path, known)
+            record(desk.folder / "ledger", head, steps, result.signed, when)
+            before[name] = head, path
 
 
-def _numbered(folder: Path, role: str, kind: type[T]) -> Iterator[Metadata[T]]:
-    """Every version of a role that is published, in order."""
-    for path in sorted(folder.glob(f"*.{role}.json"), key=lambda path: int(path.name.partition(".")[0])):
-        loaded: Metadata[T] = Metadata.from_bytes(path.read_bytes())
-        if not isinstance(loaded.signed, kind):
-            raise HistoryError(f"{path} is {loaded.signed.type}")
-        yield loaded
+def _changes(head: Head, path: Path, before: tuple[Head, Path] | None) -> Iterable[tuple[bytes, bytes]] | Path:
+    """What a version changes. `path`: the step to it, else its document; `before`: the version before, which of an
+    adopted list came as a document too."""
+    if head.delta is not None or before is None:
+        return path
+    old = document.read_lines(before[1], size=before[0].full_size)
+    return delta.difference(old, document.read_lines(path, size=head.full_size))
 
 
-def _published(desk: Desk, role: Targets, path: str) -> bytes:
-    """A target as it was signed. Raises HistoryError."""
-    file = desk.target(role, path)
+def _targets(desk: Desk, version: int) -> Metadata[Targets]:
+    path = desk.published / "metadata" / f"{version}.{TARGETS}.json"
     try:
-        if file is None:
-            raise HistoryError(f"{path} is named by a head, but not signed")
-        data = file.read_bytes()
-        role.targets[spelt(role.targets, path) or path].verify_length_and_hashes(data)
-        return data
+        loaded: Metadata[Targets] = Metadata.from_bytes(path.read_bytes())
+    except (OSError, RepositoryError) as error:
+        raise HistoryError(f"{path.name}: {error}", hint="copy all that the web host has") from None
+    if not isinstance(loaded.signed, Targets) or loaded.signed.version != version:
+        raise HistoryError(f"{path.name} is {loaded.signed.type}, version {loaded.signed.version}")
+    return loaded
+
+
+def _root_of(roots: Sequence[Root], targets: Targets, at: int) -> int:
+    """The place of the root that was in force when a version was proposed, which is no earlier than `at`, that of the
+    version before: a key that has left proves nothing from then on."""
+    proposed = targets.expires - LIFETIMES[TARGETS]
+    return max(at, sum(root.expires - LIFETIMES[ROOT] <= proposed for root in roots) - 1)
+
+
+def _published(desk: Desk, role: Targets, path: str) -> Path:
+    """The file of a target, as it was signed. Raises HistoryError."""
+    file = desk.target(role, path)
+    if file is None:
+        raise HistoryError(f"{path} is named by a head, but not signed")
+    try:
+        with file.open("rb") as data:
+            role.targets[spelt(role.targets, path) or path].verify_length_and_hashes(data)
     except (OSError, RepositoryError) as error:
         raise HistoryError(f"{path}: {error}", hint="copy all that the web host has") from None
+    return file
 
 
 def _steps(desk: Desk, name: str, version: int) -> Iterable[tuple[bytes, bytes]]:

@@ -388,8 +388,8 @@ def _prune(desk: Desk) -> None:
     """Drop what nobody needs: old snapshots, and whole documents that neither a client in the middle of a fetch can
     still be reading nor evidence begins with.
 
-    What was signed stays for ever: roles, heads, reliefs, and for each list its first document and every step from
-    there on, which lead to the document of any version.
+    What was signed stays for ever: roles, heads, reliefs, and for each list every step and the document of every
+    version that has none (the first, each one of an adopted list), which lead to the document of any version.
     """
     metadata, targets = desk.published / "metadata", desk.published / "targets"
     snapshots = sorted(metadata.glob("*.snapshot.json"), key=lambda path: int(path.name.partition(".")[0]))
@@ -400,17 +400,19 @@ def _prune(desk: Desk) -> None:
         if role.exists():
             files = Metadata[Targets].from_bytes(role.read_bytes()).signed.targets.values()
             kept |= {targets / info.get_prefixed_paths()[0] for info in files}
-    documents: dict[str, list[tuple[int, Path]]] = {}
+    stepped = {_version_of(targets, path) for path in targets.rglob("*delta-*.zst")}
     for path in targets.rglob("*full-*.zst"):
-        # HASH.LIST.full-N.zst, and formerly LIST/HASH.full-N.zst
-        name = path.name.split(".")[1] if path.parent == targets else path.parent.name
-        documents.setdefault(name, []).append((int(path.stem.rpartition("-")[2]), path))
-    for versions in documents.values():
-        for _, path in sorted(versions)[1:]:
-            if path not in kept:
-                path.unlink()
+        if path not in kept and _version_of(targets, path) in stepped:
+            path.unlink()
     for path in snapshots[:-KEEP]:
         path.unlink()
+
+
+def _version_of(targets: Path, path: Path) -> tuple[str, str]:
+    """The list and the version of a document or a step."""
+    # HASH.LIST.full-N.zst, and formerly LIST/HASH.full-N.zst
+    name = path.name.split(".")[1] if path.parent == targets else path.parent.name
+    return name, path.stem.rpartition("-")[2]
 
 
 def _expires(role: str, now: datetime) -> datetime:

@@ -5,7 +5,8 @@ somebody who did not sign an entry can decide on appeals against it) and no keys
 
 Rules
 - Nothing in the copy is believed: it is verified as a provider verifies it, from the pinned root, though it may have
-  expired while the desk was away; each version of the targets role counts only under a root of that chain.
+  expired while the desk was away. The pinned root is the first; a root that it does not lead to is refused. Each
+  version of the targets role counts only under the root of its time: keys that have left prove nothing later.
 - The next step is `keys change --online`: two signers give the desk new keys of its own.
 - The names of a sealed list are in no published file: who keeps its ledger elsewhere copies the files *.sealed back.
 - Appeals of providers are not among it: they were sealed for a key that is gone. Providers send them again, or they are
@@ -15,7 +16,11 @@ Rules
 from __future__ import annotations
 
 import shutil
+from itertools import pairwise
 from typing import TYPE_CHECKING
+
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata
 
 from blocklists import verify
 from blocklists.errors import BlocklistError, VerifyError
@@ -24,10 +29,13 @@ from blocklists.head import Issuer
 from blocklists.issuer import history
 from blocklists.issuer.desk import Desk
 from blocklists.issuer.known import LONG_AGO
+from blocklists.repository import ROOT
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
+
+    from tuf.api.metadata import Root
 
 _CHECK_SECONDS = 600.0
 
@@ -51,6 +59,7 @@ def restore(
         shutil.copyfile(trusted_root, part / "root.json")
         desk = Desk(part, issuer or Issuer("", "", ""))
         _verify(desk, now, min_threshold)
+        roots = _proven(desk)
         heads = [head for name in desk.lists() if (head := desk.head(name)) is not None]
         issuer = issuer or (heads[-1].issuer if heads else None)
         if issuer is None:
@@ -58,8 +67,33 @@ def restore(
         Desk.describe(part, issuer)
         for head in heads:
             desk.set_bases(head.list, head.bases)
-        history.rebuild(desk)
+        history.rebuild(desk, roots)
     return Desk.open(folder)
+
+
+def _proven(desk: Desk) -> list[Root]:
+    """The chain of roots, from the pinned one, which is the first. Raises RestoreError for a root that it does not
+    lead to."""
+    pinned: Metadata[Root] = Metadata.from_bytes(desk.trusted_root.read_bytes())
+    files = desk.roots()
+    chain: list[Metadata[Root]] = [Metadata.from_bytes(path.read_bytes()) for path in files]
+    if chain[0].signed_bytes != pinned.signed_bytes:
+        raise RestoreError(
+            "the first root in the copy is not the pinned one", hint="pin the first: the desk's root.json"
+        )
+    try:
+        for before, after in pairwise(chain):
+            for root in (before.signed, after.signed):
+                root.verify_delegate(ROOT, after.signed_bytes, after.signatures)
+    except RepositoryError as error:
+        raise RestoreError(f"the pinned root does not lead to all roots in the copy: {error}") from None
+    if stray := set((desk.published / "metadata").glob("*.root.json")) - set(files):
+        missing = f"{len(chain) + 1}.root.json"
+        raise RestoreError(
+            f"the pinned root does not lead to {min(path.name for path in stray)}: {missing} is missing",
+            hint="copy all that the web host has; if it has no more, that root is not the issuer's: delete it",
+        )
+    return [root.signed for root in chain]
 
 
 def _verify(desk: Desk, now: datetime, min_threshold: int) -> None:

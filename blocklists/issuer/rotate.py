@@ -59,8 +59,7 @@ def known_keys(desk: Desk) -> Mapping[str, Key]:
     current = desk.current()
     if current is None:
         return {}
-    paths = sorted((desk.published / "metadata").glob("*.root.json"))
-    roots: list[Metadata[Root]] = [Metadata.from_bytes(path.read_bytes()) for path in paths]
+    roots: list[Metadata[Root]] = [Metadata.from_bytes(path.read_bytes()) for path in desk.roots()]
     found = {keyid: key for root in roots for keyid, key in root.signed.keys.items()}
     return {**found, **relief_keys(current.targets.signed.delegations)}
 

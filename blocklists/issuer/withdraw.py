@@ -5,8 +5,8 @@ Enters: the desk, references or names, a reason. Leaves: a `Request` of kind `re
 Rules
 - Relief only takes away. A suspension stays for ever: who wants the block back proposes a new entry, with a new
   reference, that two people sign.
-- A decision has a person's reasons, and is not made by one whose key is among those that signed the entry. That is
-  asked when it is proposed, and again of its signatures before it is published.
+- A decision has a person's reasons, and is not made by one whose key is among those that signed the entry or its
+  renewal. That is asked when it is proposed, and again of its signatures before it is published.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
+from tuf.api.metadata import Metadata
 
 from blocklists import delta, document, verify
 from blocklists.document import Summary
@@ -52,6 +53,10 @@ from tests.rigs.issuer_world import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tuf.api.metadata import Root
+
     from blocklists.delta import Made
 
 
@@ -480,6 +485,85 @@ def test_a_desk_is_made_of_nothing_that_is_not_proven(world: World, tmp_path: Pa
     with pytest.raises(history.HistoryError, match="delta-1-2"):
         restore(tmp_path / "again", world.published, root, now=world.now)
     assert not list((tmp_path / "again").iterdir())
+
+
+def forged(path: Path, goal: Path, change: Callable[[Any], None], *by: Keyring) -> None:
+    """Other metadata of the same role, signed by these."""
+    copy: Metadata[Any] = Metadata.from_bytes(path.read_bytes())
+    change(copy.signed)
+    copy.signatures.clear()
+    for keyring in by:
+        copy.sign(keyring.signer(copy.signed.type, lambda _: PASSPHRASE), append=True)
+    goal.write_bytes(copy.to_bytes())
+
+
+def test_a_desk_comes_back_by_its_own_chain_of_roots_and_by_no_other_root(world: World, tmp_path: Path) -> None:
+    evil = [Keyring.create(tmp_path / name, name, PASSPHRASE) for name in ("Mallory", "Trudy")]
+    pinned, metadata = world.rehearsal.desk.trusted_root, world.published / "metadata"
+
+    def exchange(root: Root) -> None:
+        root.version = 9
+        for role in ("root", "targets"):
+            for keyid in list(root.roles[role].keyids):
+                root.revoke_key(keyid, role)
+            for keyring in evil:
+                root.add_key(keyring.card.keys[role], role)
+
+    forged(metadata / "1.root.json", metadata / "9.root.json", exchange, *evil)
+    desk = Desk.open(world.rehearsal.desk.folder)
+    assert desk.current() == world.current()
+    assert world.current().root.signed.version == 1, "clients do not come to the other one either"
+    assert "Mallory" not in rotate.holders(desk).values()
+    with pytest.raises(RestoreError, match=r"does not lead to 9\.root\.json: 2\.root\.json is missing") as refusal:
+        restore(tmp_path / "again", world.published, pinned, now=world.now)
+    assert "delete it" in (refusal.value.hint or "")
+    (metadata / "9.root.json").unlink()
+    world.rehearsal.change(LIST, add=["new.example"])
+    whole = (metadata / "2.targets.json").read_bytes()
+    forged(metadata / "2.targets.json", metadata / "2.targets.json", lambda _: None, *evil)
+    with pytest.raises(history.HistoryError, match="version 2 of the targets role is not signed by enough people"):
+        restore(tmp_path / "again", world.published, pinned, now=world.now)
+    (metadata / "2.targets.json").write_bytes(whole)
+    assert restore(tmp_path / "again", world.published, pinned, now=world.now).lists() == [LIST]
+
+
+def test_at_a_restored_desk_keys_that_have_left_prove_nothing_later(world: World, tmp_path: Path) -> None:
+    desk, metadata = world.rehearsal.desk, world.published / "metadata"
+    new = [Keyring.create(tmp_path / name, name, PASSPHRASE) for name in ("Carol", "Dora")]
+    world.later(days=1)
+    request = rotate.rotate(desk, come=[one.card for one in new], go=["alice", "bob"], now=world.now, author="a")
+    published(
+        world,
+        [
+            sign(review(request, at_desk(desk, one, request, now=world.now)), one, lambda _: PASSPHRASE)
+            for one in (*world.rehearsal.signers, *new)
+        ],
+    )
+    object.__setattr__(world.rehearsal, "signers", tuple(new))
+    world.later(days=1)
+    world.rehearsal.change(LIST, add=["new.example"])
+    world.rehearsal.change(LIST, add=["newer.example"])
+    again = restore(tmp_path / "again", world.published, desk.trusted_root, now=world.now)
+    (reference,) = withdraw.find(again, LIST, ["new.example"])
+    assert history.signers(again, LIST, reference) == history.signers(desk, LIST, reference)
+    old = [Keyring.open(desk.folder / "signers" / name) for name in ("alice", "bob")]
+    forged(metadata / "4.targets.json", metadata / "4.targets.json", lambda _: None, *old)
+    with pytest.raises(history.HistoryError, match=r"version 4 .* by enough people of root 2"):
+        restore(tmp_path / "other", world.published, desk.trusted_root, now=world.now)
+
+
+def test_who_signed_an_entry_signed_it_also_after_others_renewed_it(tmp_path: Path) -> None:
+    world = World(tmp_path, names=("alice", "bob", "carol"))
+    desk, span = world.rehearsal.desk, timedelta(days=400)
+    steps = renew.prolong(desk, LIST, now=world.now, within=span, span=2 * span)
+    request = propose.propose(desk, LIST, steps, now=world.now, author="x", note="renewal")
+    published(world, signed_by(world, request, "alice", "carol"))
+    reference = withdraw.reference_of(desk, LIST, "casino.example")
+    names = rotate.holders(desk)
+    assert {names[keyid] for keyid in history.signers(desk, LIST, reference)} == {"alice", "bob", "carol"}
+    decision = {"appeal": "A-1", "reference": reference, "outcome": "upheld", "reasons": "I was right"}
+    with pytest.raises(withdraw.WithdrawError, match="bob signed"):
+        withdraw.decide(desk, LIST, **decision, officer=world.signer("bob").card, now=world.now)
 
 
 # -- smaller -----------------------------------------------------------------------------------------------------------

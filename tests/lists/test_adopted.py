@@ -11,11 +11,15 @@ import pytest
 from blocklists import adopted, delta, document
 from blocklists.errors import VerifyError
 from blocklists.head import Basis, Issuer, Relief
-from blocklists.issuer import adopt, history, propose, renew, sealing, withdraw
+from blocklists.issuer import adopt, history, propose, publish, renew, rotate, sealing, withdraw
 from blocklists.issuer.adopt import AdoptError
-from blocklists.issuer.rehearsal import Rehearsal
-from blocklists.issuer.review import ReviewError
+from blocklists.issuer.keys import Keyring
+from blocklists.issuer.known import at_desk
+from blocklists.issuer.rehearsal import PASSPHRASE, Rehearsal
+from blocklists.issuer.restore import restore
+from blocklists.issuer.review import ReviewError, review
 from blocklists.issuer.sealing import SealingError
+from blocklists.issuer.sign import sign
 from blocklists.sealed import keys
 from resolver.lists import fetch
 from resolver.lists.fetch import Mirror
@@ -258,3 +262,45 @@ def test_a_desk_says_what_is_due_also_where_it_adopted_a_list_that_nobody_there_
         for asked in (sealing.begin, sealing.required, sealing.retire):
             with pytest.raises(SealingError, match=f"adopted is adopted sealed from {ISSUER.name}"):
                 asked(desk, "adopted")
+
+
+def test_a_desk_that_adopted_a_list_comes_back_from_the_web_host(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "KEEP", 1)
+    desk, now = chain.second.desk, datetime.fromtimestamp(chain.clock(), UTC)
+    for number in range(3):
+        chain.first.change(LIST, add=[f"planted-{number}.example"], remove=[NAMES[number]])
+        chain.adopt(chain.second, chain.first.desk, LIST)
+    assert len(list(desk.published.glob("targets/*.adopted.full-*.zst"))) == 4
+    again = restore(tmp_path / "again", desk.published, desk.trusted_root, now=now)
+    for version in range(1, 5):
+        if chain.sealed:
+            with pytest.raises(history.HistoryError, match="no record"):
+                history.between(again, "adopted", version - 1, version)
+            continue
+        steps = history.between(again, "adopted", version - 1, version)
+        assert steps == history.between(desk, "adopted", version - 1, version)
+        assert len(steps) == (2 if version > 1 else len(NAMES))
+        history.document_of(again, "adopted", version, tmp_path / "made.zst")
+
+
+def test_somebody_who_signed_no_version_decides_on_an_appeal_at_the_desk_that_adopted(
+    chain: Chain, tmp_path: Path
+) -> None:
+    desk, now = chain.second.desk, datetime.fromtimestamp(chain.clock(), UTC)
+    one, *_ = references(chain.refresh())
+    chain.first.change(LIST, add=["planted-new.example"])
+    chain.adopt(chain.second, chain.first.desk, LIST)
+    judge = Keyring.create(tmp_path / "judge", "Judge", PASSPHRASE, roles=["relief"])
+    chain.second.publish(rotate.rotate(desk, come=[judge.card], now=now, author="x"))
+    decision = {"appeal": "A-000000000000", "reference": one, "outcome": "upheld", "reasons": "our own order"}
+    for signer in chain.second.signers:
+        with pytest.raises(withdraw.WithdrawError, match=f"{signer.card.name} signed {one}"):
+            withdraw.decide(desk, "adopted", **decision, officer=signer.card, now=now)
+    request = withdraw.decide(desk, "adopted", **decision, officer=judge.card, now=now)
+    signed = sign(review(request, at_desk(desk, judge, request, now=now)), judge, lambda _: PASSPHRASE)
+    publish.publish(desk, [signed], lambda _: None, now=now)
+    relief = desk.relief("adopted")
+    assert relief is not None
+    assert [one.by for one in relief.decisions] == ["Judge"]
