@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 _CHECK_SECONDS = 600.0
 """For the desk's own client: a bound against a stalled disk, nothing more."""
-
+_WHOLE = "name a copy that has it too: publish takes several copies of one request"
 
 KEEP = 8
 """Snapshots back to which every document stays published whole, for clients in the middle of a fetch."""
@@ -149,11 +149,16 @@ def _is_newer(role: str, metadata: Metadata[Targets], current: Current | None) -
 
 def _openers(desk: Desk, request: Request) -> Mapping[str, Opener]:
     """What opens the sealed list of the request, whose names must be those that were signed. Raises PublishError."""
-    if request.names is None or request.head is None:
+    if request.head is None:
+        return {}
+    head = Head.from_bytes(request.head)
+    if request.names is None:
+        if head.seal is not None and not head.adopted:  # nothing that is published holds them
+            raise PublishError(f"the request does not bring the names of {head.list} {head.version}", hint=_WHOLE)
         return {}
     from blocklists.issuer import names, sealing  # most lists are readable
 
-    head, inside = Head.from_bytes(request.head), names.opened(request.names, desk.ask())
+    inside = names.opened(request.names, desk.ask())
     try:
         for _ in sealing.checked(request, head, desk.head(head.list), inside):
             pass
@@ -169,7 +174,9 @@ def _stage_targets(desk: Desk, request: Request, stage: Path) -> Mapping[str, Ma
     if request.targets is not None and request.head is not None:
         head = Head.from_bytes(request.head)
         blobs[head_path(head.list)] = request.head
-        if head.delta is not None and request.delta is not None:
+        if head.delta is not None:
+            if request.delta is None:
+                raise PublishError(f"the request does not bring {head.delta.path}, which was signed", hint=_WHOLE)
             blobs[head.delta.path] = request.delta
         info = request.targets.signed.targets.get(head.full_path)
         if info is None or "sha256" not in info.hashes:
@@ -267,14 +274,15 @@ def _online(desk: Desk, root: Root) -> Keyring:
 
 
 def _stage_ledger(desk: Desk, request: Request, stage: Path, now: datetime) -> None:
-    """What this version changes and who signed it, for `diff` and for who may decide on an appeal."""
+    """What this version changes and who signed it, for `diff` and for who may decide on an appeal. It is made of what
+    is staged, which was signed."""
     if request.head is None or request.targets is None:
         return
-    head, part = Head.from_bytes(request.head), stage / "step.zst"
-    part.write_bytes(request.delta or request.full or b"")
+    head = Head.from_bytes(request.head)
+    info = request.targets.signed.targets[head.delta.path if head.delta else head.full_path]
+    part = stage / "targets" / info.get_prefixed_paths()[0]
     steps = request.names if request.names is not None else _steps(desk, head, part)
     history.record(stage / "ledger", head, steps, request.targets.signatures, as_text(now))
-    part.unlink()
 
 
 def _steps(desk: Desk, head: Head, part: Path) -> Iterable[tuple[bytes, bytes]] | Path | bytes:

@@ -135,10 +135,13 @@ class Request:
 
 
 def merge(requests: Iterable[Request]) -> Request:
-    """One request with the signatures of all. Raises RequestError where they are not the same change."""
+    """One request with the signatures of all, and each other part as the first copy has it that has one. Raises
+    RequestError where they are not the same change."""
     first, *others = requests
     merged = replace(first, root=_copy(first.root), targets=_copy(first.targets), relief=_copy(first.relief))
     for other in others:
+        missing = [field for field in _BLOBS.values() if getattr(merged, field) is None]
+        merged = replace(merged, **{field: getattr(other, field) for field in missing})
         for role in ROLES:
             mine, theirs = getattr(merged, role), getattr(other, role)
             if (mine is None) != (theirs is None) or (mine is not None and mine.signed_bytes != theirs.signed_bytes):
