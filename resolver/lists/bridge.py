@@ -14,6 +14,8 @@ Rules
   with an alarm for as long as it lasts. No entry lives past the end that the register itself gave it: that end is
   kept beside the document.
 - Ends lie on a grid of a quarter of the lifetime, so that a list changes four times in a lifetime and not at each look.
+- What was made of the last file may be damaged on disk: then the next file is taken as the first one is, under the next
+  version, and is refused all the same where it lost too many names.
 - References follow from a secret of this host, the name and the match: the same entry keeps its reference over any
   number of imports, and nobody can guess one.
 """
@@ -111,10 +113,7 @@ def basis_of(bridge: Bridge) -> Basis:
 
 def stored(places: ListPlaces) -> Crossing | None:
     """What was bridged last; None before the first time. `VerifyError` when damaged."""
-    try:
-        known = load(places.root / "bridge" / "head.json", Bridged)
-    except StateError as error:
-        raise VerifyError("storage", str(error)) from error
+    known = _head(places)
     if known is None:
         return None
     path = places.root / "bridge" / known.document
@@ -123,6 +122,13 @@ def stored(places: ListPlaces) -> Crossing | None:
     except (OSError, DocumentError) as error:
         raise VerifyError("storage", f"{path}: {error}") from error
     return Crossing(known, path, None)
+
+
+def _head(places: ListPlaces) -> Bridged | None:
+    try:
+        return load(places.root / "bridge" / "head.json", Bridged)
+    except StateError as error:
+        raise VerifyError("storage", str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,21 +151,26 @@ class Terms:
 
 def cross(terms: Terms) -> Crossing:
     """Fetch the file and make a document of it, or hold what there is. `VerifyError` where neither can be."""
-    before = stored(terms.places)
+    known, before, damage = _head(terms.places), None, None
     try:
-        return _crossed(terms, before)
+        before = stored(terms.places)
+    except VerifyError as error:
+        damage = error
+    try:
+        return _crossed(terms, known, before)
     except VerifyError as trouble:
+        if damage is not None:
+            raise VerifyError(trouble.reason, f"{trouble}; {damage}", hint=trouble.hint) from trouble
         if before is None or terms.source.on_expiry != "hold":
             raise
         return Crossing(*_renewed(before, terms), trouble)
 
 
-def _crossed(terms: Terms, before: Crossing | None) -> Crossing:
+def _crossed(terms: Terms, known: Bridged | None, before: Crossing | None) -> Crossing:
     fetched = _fetched(terms.source, terms.bridge.fetch, terms.places)
     with fetched.open("rb") as file:
         digest = file_digest(file, "sha256").hexdigest()
-    bridge = terms.bridge
-    known, mapping = before.bridged if before else None, _mapping(bridge)
+    bridge, mapping = terms.bridge, _mapping(terms.bridge)
     wanted = digest, terms.lapses, _ground(bridge), _reading(bridge)
     is_known = known is not None and (known.file, known.lapses, known.ground, known.reading) == wanted
     if before and known and is_known and known.ends is not None:
@@ -173,7 +184,7 @@ def _crossed(terms: Terms, before: Crossing | None) -> Crossing:
             f"{counted(len(intake), 'name')} where {known.entries:,} were: more than {most:.0%} are gone",
             hint="if it is right: set the bridge's shrink_at_most higher, stopsign reload, and back",
         )
-    return Crossing(*_written(intake, digest, before, terms), None)
+    return Crossing(*_written(intake, digest, known, before, terms), None)
 
 
 def _fetched(source: ListSource, fetching: Fetching, places: ListPlaces) -> Path:
@@ -231,7 +242,9 @@ def _mapping(bridge: Bridge) -> Mapping | None:
     return bridge.mapping
 
 
-def _written(intake: Intake, digest: str, before: Crossing | None, terms: Terms) -> tuple[Bridged, Path]:
+def _written(
+    intake: Intake, digest: str, last: Bridged | None, before: Crossing | None, terms: Terms
+) -> tuple[Bridged, Path]:
     issued, secret = _issued(before), _secret(terms.places, terms.random)
     entries: list[Entry] = []
     left_out, outside = intake.refused[:LEFT_OUT], 0
@@ -251,12 +264,12 @@ def _written(intake: Intake, digest: str, before: Crossing | None, terms: Terms)
         if len(left_out) < LEFT_OUT:
             left_out.append(f"{found.name} lies outside this issuer's scope: {wrong}")
     known = Bridged(
-        version=0, state="", entries=0, size=0, document="", file=digest, lapses=0.0,
+        version=last.version if last else 0, state="", entries=0, size=0, document="", file=digest, lapses=0.0,
         rejected=intake.counts["rejected"], left_out=tuple(left_out),
         left_out_count=intake.counts["refused"] + outside,
         bases={key: bases[key] for key in sorted({entry.basis for entry in entries})},
     )  # fmt: skip
-    return _kept(entries, known, before, terms)
+    return _kept(entries, known, terms)
 
 
 def _renewed(before: Crossing, terms: Terms) -> tuple[Bridged, Path]:
@@ -270,7 +283,7 @@ def _renewed(before: Crossing, terms: Terms) -> tuple[Bridged, Path]:
         own = beyond.get(old.reference, old.expires if old.expires < until else None)
         if own is None or own > as_text(terms.now):
             entries.append(_entry(secret, terms, old.name, old.match, old.issued, old.basis, own))
-    return _kept(entries, known, before, terms)
+    return _kept(entries, known, terms)
 
 
 def _ends(known: Bridged, places: ListPlaces) -> dict[str, str]:
@@ -284,9 +297,9 @@ def _ends(known: Bridged, places: ListPlaces) -> dict[str, str]:
         raise VerifyError("storage", f"{path}: {error}") from error
 
 
-def _kept(entries: list[Entry], known: Bridged, before: Crossing | None, terms: Terms) -> tuple[Bridged, Path]:
-    """Write the document, and its head: what is `known` of the file, and what the document comes to."""
-    version = before.bridged.version + 1 if before else 1
+def _kept(entries: list[Entry], known: Bridged, terms: Terms) -> tuple[Bridged, Path]:
+    """Write the next version of the document, and its head: what is `known` of the file, and what it comes to."""
+    version = known.version + 1
     folder = terms.places.root / "bridge"
     path, ends, until = folder / f"full-{version}.zst", folder / f"ends-{version}.zst", as_text(terms.lapses)
     ordered = document.in_order(entries)

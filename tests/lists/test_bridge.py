@@ -219,6 +219,32 @@ def test_a_file_that_lost_most_of_its_names_is_refused_with_an_alarm_until_a_per
     assert (world.verdict("n7.example"), world.verdict("n1.example")) == ("not listed", "stopped")
 
 
+@pytest.mark.parametrize("on_expiry", ["lapse", "hold"])
+def test_a_stored_document_that_is_damaged_is_made_again_from_the_next_file(tmp_path: Path, on_expiry: str) -> None:
+    world = Bridged(tmp_path, more={"on_expiry": on_expiry})
+    world.file.write_text(FILE + "c.example;x\nd.example;x\n")
+    world.refresh()
+    before = explain(world.config, "a.example", now=world.clock()).entries[0]
+    document = world.config.places.list("gambling").root / "bridge" / "full-1.zst"
+    damaged = bytearray(document.read_bytes())
+    damaged[len(damaged) // 2] ^= 0xFF
+    document.write_bytes(damaged)
+    text = world.file.read_text()
+    world.file.unlink()
+    outcome = world.refresh()
+    assert outcome.reason == "missing"
+    assert "full-1.zst" in outcome.text
+    world.file.write_text("domain\na.example\n")
+    assert world.refresh().reason == "shrunk"
+    world.file.write_text(text)
+    assert world.refresh().kind == "active"
+    assert world.register.applied["gambling"].version == 2
+    assert explain(world.config, "a.example", now=world.clock()).entries[0].reference == before.reference
+    world.file.write_text(text + "e.example;x\n")
+    assert world.refresh().kind == "active"
+    assert [world.verdict(name) for name in ("a.example", "e.example")] == ["stopped", "stopped"]
+
+
 def test_a_file_that_breaks_off_or_balloons_is_refused(tmp_path: Path) -> None:
     world = Bridged(tmp_path, more={"max_size": "1MiB"})
     names = "".join(f"site{number}.example\n" for number in range(300)).encode()
