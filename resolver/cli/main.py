@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from blocklists.errors import BlocklistError
+from blocklists.text import shown
 from resolver.base.errors import ResolverError
 from resolver.cli.options import located
 
@@ -121,9 +122,10 @@ def version(path: Path | None, directory: Path | None) -> None:
 
 
 def _complain(message: str, hint: str | None = None) -> None:
-    click.echo(f"stopsign: error: {message}", err=True)
-    if hint:
-        click.echo(f"hint: {hint}", err=True)
+    """An error, which may have several lines. Of what it quotes nothing controls the terminal."""
+    for text in (f"stopsign: error: {message}", hint and f"hint: {hint}"):
+        if text:
+            click.echo("\n".join(shown(line, most=None) for line in text.split("\n")), err=True)
 
 
 def _status(arguments: Sequence[str] | None) -> int:

@@ -230,6 +230,27 @@ def test_a_withdrawn_entry_is_off_with_the_next_refresh_and_one_list_does_not_to
         assert provider.ask("explain", "p.example", "--json").json["verdict"] == "stopped"
 
 
+def test_a_reason_adds_no_line_and_controls_no_terminal(provider: Provider) -> None:
+    evil = "a\x1b[31mred\x1b[2J\nroot: fake"
+    inert = "a\ufffd[31mred\ufffd[2J\ufffdroot: fake"
+    provider.publish("a.example")
+    with provider.running():
+        provider.ask("lists", "refresh")
+        provider.ask("override", "allow", "a.example", "--reason", evil, "--for", "1m")
+        said = provider.ask("override", "list").output
+        assert said.endswith(f": {inert}\n") and said.count("\n") == 1
+        again = provider.ask("override", "allow", "a.example", "--reason", evil, "--for", "1m").warned
+        assert f": {inert}; now until" in again and "\x1b" not in again
+        first = provider.ask("bypass", "on", "a.example", "--reason", evil).output
+        again = provider.ask("bypass", "on", "a.example", "--reason", evil)
+        assert f"was on already since {again.output.partition('since ')[2].splitlines()[0]}" in again.warned
+        for told in (first, again.output, again.warned, provider.ask("bypass").output):
+            assert inert in told and "\x1b" not in told and "\nroot" not in told
+        told = provider.ask("explain", "a.example").output
+        assert inert in told and "\x1b" not in told
+        assert provider.ask("override", "list", "--json").json["overrides"][0]["reason"] == evil, "programs get it whole"
+
+
 def test_overrides_are_set_listed_and_lifted_by_command(provider: Provider) -> None:
     provider.publish("a.example")
     with provider.running():
