@@ -162,7 +162,9 @@ def approve(
 
 @lists.command()
 @click.argument("name", metavar="LIST")
-@click.option("--limit", default=1000, show_default=True, help="How many changes to name.")
+@click.option(
+    "--limit", type=click.IntRange(0, 1_000_000), default=1000, show_default=True, help="How many changes to name."
+)
 @located
 @as_json
 def diff(name: str, limit: int, path: Path | None, directory: Path | None, in_json: bool) -> None:

@@ -248,7 +248,9 @@ def test_a_reason_adds_no_line_and_controls_no_terminal(provider: Provider) -> N
             assert inert in told and "\x1b" not in told and "\nroot" not in told
         told = provider.ask("explain", "a.example").output
         assert inert in told and "\x1b" not in told
-        assert provider.ask("override", "list", "--json").json["overrides"][0]["reason"] == evil, "programs get it whole"
+        assert provider.ask("override", "list", "--json").json["overrides"][0]["reason"] == evil, (
+            "programs get it whole"
+        )
 
 
 def test_overrides_are_set_listed_and_lifted_by_command(provider: Provider) -> None:
