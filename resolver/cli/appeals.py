@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 import click
 
 from blocklists.counted import counted
+from resolver.base.errors import why
 from resolver.cli.choosing import Which, choosing, chosen
 from resolver.cli.options import Span, as_json, located, use_password
 
@@ -193,7 +194,7 @@ def forward(
     try:
         line = reader.read_text(encoding="ascii")
     except (OSError, ValueError) as error:
-        raise DeskError(f"the issuer's key {reader} cannot be read ({error})") from error
+        raise DeskError(f"the issuer's key {reader} cannot be read ({why(error)})") from error
     key = desk.desk_key(config.places.state_dir / "desk")
     durable.replace(output, desk.bundled(chosen, config, key, line, moment))
 

@@ -30,6 +30,7 @@ from resolver.cli.audit_options import (
 from resolver.cli.audit_proof import check_proof, cosign, prove, witness_verify
 from resolver.cli.audit_provider import erase, export, probe
 from resolver.cli.audit_witness import collect, witness, witness_key
+from resolver.cli.options import say
 from resolver.cli.report import report
 from resolver.log.errors import UntrueError
 
@@ -111,7 +112,7 @@ def verify(
         from blocklists.durable import replace
 
         replace(save, verdict.note)
-    click.echo(json.dumps(verdict.as_dict()) if as_json else "\n".join(verdict_lines(verdict)))
+    say(*([json.dumps(verdict.as_dict())] if as_json else verdict_lines(verdict)))
 
 
 @audit.command()
@@ -148,7 +149,7 @@ def show(
     if not everything:
         shown = [one for one, _ in zip(wanted(), range(last), strict=False)][::-1]
     for index, leaf, detail in shown:
-        click.echo(json.dumps(leaf_dict(index, leaf, detail)) if as_json else leaf_line(index, leaf, detail))
+        say(json.dumps(leaf_dict(index, leaf, detail)) if as_json else leaf_line(index, leaf, detail))
 
 
 for command in (

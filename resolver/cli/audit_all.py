@@ -16,6 +16,7 @@ import click
 
 from blocklists.counted import counted
 from resolver.cli.audit_options import progress, read_key
+from resolver.cli.options import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,7 +39,7 @@ def verify_index(where: str, key: str | None, seen: Path | None, policy: Policy,
     )
     with progress("leaves") as told:
         outcomes = list(verify_all(read, memory, policy, within=within, progress=told))
-    click.echo(json.dumps(as_dict(read, outcomes)) if as_json else "\n".join(lines(read, outcomes, time.time())))
+    say(*([json.dumps(as_dict(read, outcomes))] if as_json else lines(read, outcomes, time.time())))
     if status := status_of(outcomes):
         click.get_current_context().exit(status)
 

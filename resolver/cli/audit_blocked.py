@@ -22,6 +22,7 @@ from resolver.cli.audit_options import (
     readable,
     within_option,
 )
+from resolver.cli.options import say
 from resolver.log.errors import AuditError
 
 if TYPE_CHECKING:
@@ -69,12 +70,12 @@ def was_blocked(
         click.echo(json.dumps(told))
         return
     for finding in found:
-        click.echo("\n".join(finding.lines()))
+        say(*finding.lines())
     entries = counted(len(found), "entry")
     lists = "no active list that can be read" if sealed else "no active list"
     click.echo(f"{meant}: {entries}" if found else f"{meant} was on {lists} then")
     for one in sealed:
-        click.echo(f"List {one} is sealed: whether {meant} was on it cannot be said without its key.")
+        say(f"List {one} is sealed: whether {meant} was on it cannot be said without its key.")
     if end is not None and last > end[:10]:
         click.echo(f"The log ends at {end}: it says nothing of later hours.")
 
@@ -98,8 +99,8 @@ def check_blocked(folder: Path, name: str, key: str, log: str | None, within: in
         click.echo(json.dumps({**proven.as_dict(), "found": [one.as_dict() for one in found]}))
         return
     for finding in found:
-        click.echo("\n".join(finding.lines()))
-    click.echo(f"Proved: leaf {proven.index} of {proven.checkpoint.origin} activated this document, on these grounds.")
+        say(*finding.lines())
+    say(f"Proved: leaf {proven.index} of {proven.checkpoint.origin} activated this document, on these grounds.")
     if source is None:
         click.echo(
             "Not proved: until when, and that nothing was suspended. --log, with a copy of the log, proves both."

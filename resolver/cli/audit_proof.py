@@ -24,6 +24,7 @@ from resolver.cli.audit_options import (
     within_option,
     witness_options,
 )
+from resolver.cli.options import say
 from resolver.log.errors import AuditError
 
 if TYPE_CHECKING:
@@ -62,13 +63,13 @@ def check_proof(
     if as_json:
         click.echo(json.dumps(proven.as_dict()))
         return
-    click.echo(leaf_line(proven.index, proven.leaf, proven.detail))
-    click.echo(
+    say(leaf_line(proven.index, proven.leaf, proven.detail))
+    say(
         f"is in the log {proven.checkpoint.origin}, "
         f"under its signed checkpoint of {counted(proven.checkpoint.size, 'leaf')}"
     )
     for one in proven.witnesses:
-        click.echo(f"which {one.verifier.name} saw too")
+        say(f"which {one.verifier.name} saw too")
     if not proven.witnesses:
         click.echo("no witness was asked for: that others see the same checkpoint is not proved")
 
@@ -123,7 +124,7 @@ def witness_verify(
         click.echo(json.dumps({"ok": True, "witnesses": told}))
         return
     for one in told:
-        click.echo(f"{one['name']} saw {one['size']} leaves")
+        say(f"{one['name']} saw {one['size']} leaves")
     click.echo("all of them saw one log" + (", and the log continues it" if log else ""))
 
 

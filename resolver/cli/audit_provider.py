@@ -10,6 +10,7 @@ import click
 
 from blocklists.counted import counted
 from resolver.cli.audit_options import FILE, FOLDER, json_option, locate, progress, provider_options, readable
+from resolver.cli.options import say
 from resolver.log.errors import AuditError, UntrueError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def export(target: Path, log: str | None, config_file: Path | None, directory: P
     with progress("leaves") as told:
         head = copy(source, target, lambda number: [one for one in known(number) if private or one.public], told)
     there = f"{counted(head.size, 'leaf')} of {head.origin} {'is' if head.size == 1 else 'are'} in {target}"
-    click.echo(f"{there}; check with `stopsign audit verify {target}`")
+    say(f"{there}; check with `stopsign audit verify {target}`")
 
 
 @click.command()
@@ -80,7 +81,7 @@ def probe(
         outcome = run(
             source, details, found, Asker.at(address), sample=sample, seed=seed, now=time.time(), progress=told
         )
-    click.echo(json.dumps(outcome.as_dict()) if as_json else "\n".join(outcome.lines()))
+    say(*([json.dumps(outcome.as_dict())] if as_json else outcome.lines()))
     if outcome.asked and outcome.silent == outcome.asked:
         raise AuditError(f"{address} answers nothing", hint="--resolver ADDR:PORT names whom to ask")
     if outcome.wrong:

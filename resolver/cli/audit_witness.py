@@ -11,6 +11,7 @@ import click
 
 from blocklists.counted import counted
 from resolver.cli.audit_options import FILE, locate, provider_options, read_key, read_policy
+from resolver.cli.options import say
 from resolver.log.errors import AuditError, UntrueError
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def _tell(found: Collected) -> None:
     for one in found.said:
         names = ", ".join(signature.name for signature in one.signatures)
         if one.error is None:
-            click.echo(f"{one.url}: cosigned {counted(found.size, 'leaf')} as {names}")
+            say(f"{one.url}: cosigned {counted(found.size, 'leaf')} as {names}")
         else:
             click.echo(f"{one.url}: {one.error}" + (f" ({one.error.hint})" if one.error.hint else ""), err=True)
     for one in found.said:

@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resolver.base.errors import ResolverError
-from resolver.cli.options import Span, as_json, check_everywhere, everywhere, legible, located, print_json, warn, where
+from resolver.cli.options import (
+    Span,
+    as_json,
+    check_everywhere,
+    everywhere,
+    legible,
+    located,
+    print_json,
+    say,
+    warn,
+    where,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,7 +98,7 @@ def bypass(
     else:
         _show_bypassed(live)
         if "everywhere" in before:
-            click.echo(f"  this is{where(before).removeprefix(',')}")
+            say(f"  this is{where(before).removeprefix(',')}")
     all_follow = print_convergence(places, seen, in_json=in_json)
     ctx.exit(0 if (all_follow and (not at_all or before["everywhere"])) or shows else 1)
 
@@ -97,9 +108,9 @@ def print_convergence(places: Places, seen: Convergence, *, in_json: bool) -> bo
     from resolver.ipc import rpz_status
 
     if seen.follow and not in_json:
-        click.echo(f"{len(seen.follow)} follow: {', '.join(seen.follow)}")
+        say(f"{len(seen.follow)} follow: {', '.join(seen.follow)}")
         if "rpz" in seen.follow and (longest := rpz_status.longest_ttl(places)):
-            click.echo(rpz_status.lag(longest))
+            say(rpz_status.lag(longest))
     if seen.nobody:
         then = "from the next start on"
         if any(place.exists() for place in (places.workers, places.control_socket)):
@@ -130,11 +141,11 @@ def _show_bypassed(live: exceptions.LiveExceptions) -> None:
     now = time.time()
     on = live.holding(now)
     if live.all(now):
-        click.echo("everything passes: nothing is blocked")
+        say("everything passes: nothing is blocked")
     else:
-        click.echo(f"passing: {', '.join(map(str, on))}" if on else "blocking as the lists say")
+        say(f"passing: {', '.join(map(str, on))}" if on else "blocking as the lists say")
     for one in on:
-        click.echo(f"  {one} {in_words(one)}")
+        say(f"  {one} {in_words(one)}")
 
 
 def _throw(

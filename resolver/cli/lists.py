@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resolver.base.errors import ResolverError
-from resolver.cli.options import Span, as_json, check_everywhere, everywhere, legible, located, print_json, warn, where
+from resolver.cli.options import (
+    Span,
+    as_json,
+    check_everywhere,
+    everywhere,
+    legible,
+    located,
+    print_json,
+    say,
+    warn,
+    where,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,20 +54,20 @@ def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
         print_json(answer)
         return
     for part in answer["lists"]:
-        click.echo(f"{part['name']}: {_version(part)}, {part['entries']:,} entries, {part['action']}")
+        say(f"{part['name']}: {_version(part)}, {part['entries']:,} entries, {part['action']}")
         confirmed = f"confirmed {part['confirmed']}" if part["confirmed"] else "not confirmed yet"
-        click.echo(f"  {confirmed}, from {part['repository']}")
+        say(f"  {confirmed}, from {part['repository']}")
         if part["suspended"]:
-            click.echo(f"  suspended {part['suspended']:,}")
+            say(f"  suspended {part['suspended']:,}")
         if part["refusal"]:
             refusal = part["refusal"]
-            click.echo(f"  refused since {refusal['since']}: {refusal['code']}: {refusal['text']}")
+            say(f"  refused since {refusal['since']}: {refusal['code']}: {refusal['text']}")
         if (stage := part.get("stage", "at-once")) != "at-once":
-            click.echo(f"  {stage}: {_turn(part)}" if part["waits"] else f"  {stage}")
+            say(f"  {stage}: {_turn(part)}" if part["waits"] else f"  {stage}")
         if part["held"]:
             _print_held(part["name"], part["held"])
     for alarm in answer["alarms"]:
-        click.echo(f"alarm: {alarm}")
+        say(f"alarm: {alarm}")
 
 
 def _version(part: dict[str, Any]) -> str:
@@ -71,16 +82,14 @@ def _turn(part: dict[str, Any]) -> str:
 
 
 def _print_held(name: str, held: dict[str, Any]) -> None:
-    click.echo(f"  held: {held['added']:,} additions of version {held['version']} since {held['since']}")
+    say(f"  held: {held['added']:,} additions of version {held['version']} since {held['since']}")
     for reason in held["reasons"]:
-        click.echo(f"    {reason['kind']}: {reason['text']}")
+        say(f"    {reason['kind']}: {reason['text']}")
     if held["approvable"]:
         past = " --now" if held["reasons"][0]["kind"] == "stage" else ""
-        click.echo(
-            f"    to let them through: stopsign lists approve {name} {held['version']} {held['state'][7:23]}{past}"
-        )
+        say(f"    to let them through: stopsign lists approve {name} {held['version']} {held['state'][7:23]}{past}")
     else:
-        click.echo("    nobody can approve this: the issuer has to publish another version")
+        say("    nobody can approve this: the issuer has to publish another version")
 
 
 @lists.command()
@@ -102,7 +111,7 @@ def refresh(
     for outcome in answer["outcomes"] if not in_json else []:
         version = f" version {outcome['version']}" if outcome["version"] else ""
         said = f": {outcome['reason']}: {outcome['text']}" if outcome["reason"] else ""
-        click.echo(f"{outcome['list']}: {outcome['outcome']}{version}{said}")
+        say(f"{outcome['list']}: {outcome['outcome']}{version}{said}")
     ctx.exit(1 if any(outcome["outcome"] == "refused" for outcome in answer["outcomes"]) else 0)
 
 
@@ -143,9 +152,9 @@ def approve(
         print_json({**answer, **seen.as_dict()})
     else:
         why = f": {answer['text']}" if answer["text"] else ""
-        click.echo(f"{name}: version {answer['version']} is {answer['outcome']}{why}{where(answer)}")
+        say(f"{name}: version {answer['version']} is {answer['outcome']}{why}{where(answer)}")
         if seen.follow:
-            click.echo(f"{len(seen.follow)} follow: {', '.join(seen.follow)}")
+            say(f"{len(seen.follow)} follow: {', '.join(seen.follow)}")
     for sentence in seen.lagging:
         warn(sentence)
     ctx.exit(1 if seen.lagging else 0)
@@ -153,7 +162,9 @@ def approve(
 
 @lists.command()
 @click.argument("name", metavar="LIST")
-@click.option("--limit", default=1000, show_default=True, help="How many changes to name.")
+@click.option(
+    "--limit", type=click.IntRange(0, 1_000_000), default=1000, show_default=True, help="How many changes to name."
+)
 @located
 @as_json
 def diff(name: str, limit: int, path: Path | None, directory: Path | None, in_json: bool) -> None:
@@ -165,9 +176,9 @@ def diff(name: str, limit: int, path: Path | None, directory: Path | None, in_js
         print_json(found)
         return
     for change in found["changes"]:
-        click.echo(f"{change['kind']:>9}  {change['name']} ({change['match']})  {change['reference']}")
+        say(f"{change['kind']:>9}  {change['name']} ({change['match']})  {change['reference']}")
     counted = ", ".join(f"{number:,} {kind}" for kind, number in found["counts"].items() if number)
-    click.echo(f"{name}: version {found['from'] or 'none'} to {found['to']}: {counted or 'no difference'}")
+    say(f"{name}: version {found['from'] or 'none'} to {found['to']}: {counted or 'no difference'}")
 
 
 # -- override
@@ -241,9 +252,9 @@ def list_overrides(path: Path | None, directory: Path | None, in_json: bool) -> 
         print_json(answer)
         return
     if not answer["overrides"]:
-        click.echo("no overrides")
+        say("no overrides")
     for entry in answer["overrides"]:
-        click.echo(f"{entry['said']} ({entry['match']}) until {entry['until']} by {entry['by']}: {entry['reason']}")
+        say(f"{entry['said']} ({entry['match']}) until {entry['until']} by {entry['by']}: {entry['reason']}")
 
 
 @override.command()
@@ -286,7 +297,7 @@ def _followed(ctx: click.Context, config: Config, answer: Mapping[str, Any], sai
     from resolver.ipc.convergence import wait
 
     seen = wait(config.places)
-    print_json({**answer, **seen.as_dict()}) if in_json else click.echo(said)
+    print_json({**answer, **seen.as_dict()}) if in_json else say(said)
     ctx.exit(0 if off_switch.print_convergence(config.places, seen, in_json=in_json) else 1)
 
 
@@ -345,9 +356,12 @@ def explain(name: str, client: str | None, path: Path | None, directory: Path | 
     off = withdrawn.find(config, name, now)
     typed, by_reference = name, only_reference(name) is not None
     if off and not off[0].name:  # of a sealed list: its reference is all that is known
-        print_json({"asked": typed, "withdrawn": [one.as_dict() for one in off]}) if in_json else click.echo(
-            "\n".join(one.line().lstrip() for one in off)
-        )
+        if in_json:
+            print_json({"asked": typed, "withdrawn": [one.as_dict() for one in off]})
+            return
+        for one in off:
+            entry, why = one.lines()
+            say(entry.lstrip(), why)
         return
     if off and by_reference:  # no live entry has it: its name says what is so now
         name = f"www.{off[0].name}" if off[0].match == "below" else off[0].name
@@ -372,6 +386,6 @@ def explain(name: str, client: str | None, path: Path | None, directory: Path | 
     if in_json:
         print_json({**found.as_dict(), "asked": typed, "withdrawn": [one.as_dict() for one in off]})
         return
-    click.echo("\n".join([*found.lines(), *(one.line() for one in off)]))
+    say(*found.lines(), *(line for one in off for line in one.lines()))
     if found.verdict == "passes" and config.rpz.zones:
-        click.echo(rpz_status.lag(max(zone.ttl for zone in config.rpz.zones)))
+        say(rpz_status.lag(max(zone.ttl for zone in config.rpz.zones)))

@@ -14,6 +14,7 @@ import click
 
 from blocklists.counted import counted
 from resolver.cli.audit_options import FILE, FOLDER, progress, read_key, within_option
+from resolver.cli.options import say
 from resolver.log.errors import AuditError, UntrueError
 
 if TYPE_CHECKING:
@@ -106,9 +107,9 @@ def sign(desk: Path, key_file: Path | None) -> None:
         changes = index.changes()
         version = index.sign(load_key(key_file or desk / KEY), time.time())
         for one in changes:
-            click.echo(one.line())
+            say(one.line())
         logs_there = counted(len(version.logs), "log")
-        click.echo(f"version {version.version} of {version.name} is in {index.published}: {logs_there}")
+        say(f"version {version.version} of {version.name} is in {index.published}: {logs_there}")
 
 
 def _verified(source: Source, key: Verifier) -> Verdict:
@@ -124,4 +125,4 @@ def _verified(source: Source, key: Verifier) -> Verdict:
 def _say(verdict: Verdict, desk: Path) -> None:
     head = verdict.checkpoint
     leaves = counted(head.size, "leaf")
-    click.echo(f"{head.origin}: {leaves} verified; `stopsign logs sign {desk}` puts it into the index")
+    say(f"{head.origin}: {leaves} verified; `stopsign logs sign {desk}` puts it into the index")

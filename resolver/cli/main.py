@@ -2,8 +2,8 @@
 
 Enters: the command line. Leaves: results on standard output; everything else on standard error, as `stopsign: error: …`
 and `hint: …`; the exit status. Rules: 0 done; 1 checked and found wanting; 2 could not do it (bad input, a port taken,
-nobody there); 130 interrupted. No part is imported before it is asked for, so that `stopsign --help` and `stopsign
-bypass` never wait for a web framework, nor fail because of one.
+nobody there, a full disk); 130 interrupted. No part is imported before it is asked for, so that `stopsign --help` and
+`stopsign bypass` never wait for a web framework, nor fail because of one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from blocklists.errors import BlocklistError
-from resolver.base.errors import ResolverError
+from blocklists.text import shown
+from resolver.base.errors import ResolverError, why
 from resolver.cli.options import located
 
 if TYPE_CHECKING:
@@ -121,9 +122,10 @@ def version(path: Path | None, directory: Path | None) -> None:
 
 
 def _complain(message: str, hint: str | None = None) -> None:
-    click.echo(f"stopsign: error: {message}", err=True)
-    if hint:
-        click.echo(f"hint: {hint}", err=True)
+    """An error, which may have several lines. Of what it quotes nothing controls the terminal."""
+    for text in (f"stopsign: error: {message}", hint and f"hint: {hint}"):
+        if text:
+            click.echo("\n".join(shown(line, most=None) for line in text.split("\n")), err=True)
 
 
 def _status(arguments: Sequence[str] | None) -> int:
@@ -148,6 +150,11 @@ def _status(arguments: Sequence[str] | None) -> int:
         # `stopsign … | head`: nobody reads on. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as wrong:  # a file that is not there, is another user's, or does not fit on the disk
+        _complain(
+            why(wrong), "as root, or as the user whose file it is" if isinstance(wrong, PermissionError) else None
+        )
+        return 2
     return outcome if isinstance(outcome, int) and not isinstance(outcome, bool) else 0
 
 

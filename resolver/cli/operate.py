@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from resolver.base.errors import ResolverError
-from resolver.cli.options import as_json, legible, located, print_json, warn
+from resolver.cli.options import as_json, legible, located, print_json, say, warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,7 +135,7 @@ def health(ctx: click.Context, path: Path | None, directory: Path | None, in_jso
     if in_json:
         print_json({"ok": not found, "reasons": found})
     else:
-        click.echo("\n".join(found) if found else "healthy")
+        say(*(found or ["healthy"]))
     ctx.exit(1 if found else 0)
 
 
@@ -179,7 +179,7 @@ def _everywhere(
     if in_json:
         print_json({"replaced": came.replaced, "dead": came.dead})
     else:
-        click.echo(f"applied by {', '.join(came.replaced)}")
+        say(f"applied by {', '.join(came.replaced)}")
     for name in came.dead:
         warn(f"{name} is dead: it reads the file when it starts again; if it stays dead, its journal says why")
     click.get_current_context().exit(1 if came.dead else 0)
@@ -221,7 +221,7 @@ def restart(path: Path | None, directory: Path | None, in_json: bool) -> None:
     supervisor = legible(path, directory).places.supervisor_socket
     control.call(supervisor, "status", timeout=PATIENCE)  # one that hangs is not given the time that work may take
     answer = control.call(supervisor, "restart-workers", timeout=LONG)
-    print_json(answer) if in_json else click.echo(f"replaced: {', '.join(answer['replaced'])}")
+    print_json(answer) if in_json else say(f"replaced: {', '.join(answer['replaced'])}")
 
 
 @click.group()
@@ -237,4 +237,4 @@ def flush(path: Path | None, directory: Path | None, in_json: bool) -> None:
     from resolver.ipc import control
 
     answer = control.call(legible(path, directory).places.supervisor_socket, "flush-cache", timeout=PATIENCE)
-    print_json(answer) if in_json else click.echo(f"told: {', '.join(answer['told'])}")
+    print_json(answer) if in_json else say(f"told: {', '.join(answer['told'])}")

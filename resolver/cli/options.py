@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from blocklists.text import shown
 from resolver.base.errors import ResolverError
 
 if TYPE_CHECKING:
@@ -49,9 +50,15 @@ def use_password(config: Config) -> None:
 as_json = click.option("--json", "in_json", is_flag=True, help="For programs.")
 
 
+def say(*lines: str) -> None:
+    """The result, for a person. Others wrote much of it: each line stays one, and cannot control a terminal."""
+    for line in lines:
+        click.echo(shown(line, most=None))
+
+
 def warn(what: str) -> None:
     """What a person should know beside the result."""
-    click.echo(f"stopsign: warning: {what}", err=True)
+    click.echo(f"stopsign: warning: {shown(what, most=None)}", err=True)
 
 
 def print_json(value: Any) -> None:

@@ -18,6 +18,7 @@ from resolver.cli.audit_options import (
     readable,
     within_option,
 )
+from resolver.cli.options import warn
 from resolver.log.errors import AuditError
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def report(
         replace(output, text.encode())
     for one in outcomes:
         if one.error is not None:
-            click.echo(f"stopsign: {one.log.origin} is missing in this report: {one.error}", err=True)
+            warn(f"{one.log.origin} is missing in this report: {one.error}")
     if status := status_of(outcomes):
         click.get_current_context().exit(status)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from blocklists.counted import counted
-from resolver.cli.options import as_json, legible, located
+from resolver.cli.options import as_json, legible, located, say, warn
 
 if TYPE_CHECKING:
     from resolver._core import Policies
@@ -66,7 +66,7 @@ def export(path: Path | None, directory: Path | None, in_json: bool, origin: str
             unsaid = zone_file.put(zone, serial, rules, output)
             zone_file.run_after(source.run)
     for line in (*complaints(written), *unsaid, *left_out(live.now)):
-        click.echo(f"warning: {line}", err=True)
+        warn(line)
     if output is not None:
         told = {"zone": zone.origin, "serial": serial, "names": written.names, "owners": written.owners}
         if in_json:
@@ -80,7 +80,6 @@ def export(path: Path | None, directory: Path | None, in_json: bool, origin: str
 @as_json
 def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
     """Every zone: serial, size, what each secondary has; what the process of the zones complains of."""
-    from resolver.cli.screen import harmless
     from resolver.ipc import rpz_status
     from resolver.rpz.zone import RpzError
 
@@ -93,22 +92,20 @@ def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
     if in_json:
         click.echo(json.dumps({"zones": said.zones, "alarms": said.complaints, "refused": said.refused}))
         return
-    for zone in harmless(said.zones):
-        click.echo(
-            f"{zone['origin']}: serial {zone['serial']}, {zone['owners']:,} owners, {zone['steps']} changes kept"
-        )
+    for zone in said.zones:
+        say(f"{zone['origin']}: serial {zone['serial']}, {zone['owners']:,} owners, {zone['steps']} changes kept")
         if zone["unsayable"]:
-            click.echo(f"  {zone['unsayable']:,} owners cannot be said, as {', '.join(zone['told'][:3])}")
+            say(f"  {zone['unsayable']:,} owners cannot be said, as {', '.join(zone['told'][:3])}")
         for without in zone.get("without", ()):  # a primary from before an upgrade says nothing of it
-            click.echo(f"  without {without}")
+            say(f"  without {without}")
         for secondary in zone["secondaries"]:
             state = f"has serial {secondary['serial']} ({secondary['by']})"
-            click.echo(f"  {secondary['name']} {state if secondary['by'] else 'has asked for nothing yet'}")
-    for refused in harmless(said.refused):
+            say(f"  {secondary['name']} {state if secondary['by'] else 'has asked for nothing yet'}")
+    for refused in said.refused:
         who = refused["secondary"] or "somebody"
-        click.echo(f"refused: {counted(refused['times'], 'request')} of {who}: {refused['why']}")
-    for alarm in harmless(said.complaints):
-        click.echo(f"alarm: {alarm}")
+        say(f"refused: {counted(refused['times'], 'request')} of {who}: {refused['why']}")
+    for alarm in said.complaints:
+        say(f"alarm: {alarm}")
 
 
 @rpz.command()

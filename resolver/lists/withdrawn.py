@@ -50,13 +50,13 @@ class Withdrawn:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-    def line(self) -> str:
-        """For people."""
+    def lines(self) -> tuple[str, str]:
+        """For people: the entry, and why it is not in force."""
         what = "withdrawn" if self.by != HERE else "suspended"
         signed = f", signed by {self.signed_by}," if self.signed_by else ""
         name = self.name or "a sealed entry"
         entry = f"{name} ({self.match}), list {self.list} version {self.version}, reference {self.reference}"
-        return f"   {entry}\n     not in force: {what} by {self.by}{signed} since {self.since}: {self.why}"
+        return f"   {entry}", f"     not in force: {what} by {self.by}{signed} since {self.since}: {self.why}"
 
 
 HERE = "this provider"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from blocklists.text import shown
 from resolver.base.errors import ResolverError
 from resolver.base.timestamps import as_text
 from resolver.policy import exceptions, look_up
@@ -65,8 +66,8 @@ def ends(until: int) -> str:
 
 def in_words(one: Bypass) -> str:
     """Since when, by whom, until when and why."""
-    reason = f": {one.reason}" if one.reason else ", no reason given"
-    return f"since {as_text(one.since)} by {one.by}, {ends(one.until)}{reason}"
+    reason = f": {shown(one.reason, most=None)}" if one.reason else ", no reason given"
+    return f"since {as_text(one.since)} by {shown(one.by)}, {ends(one.until)}{reason}"
 
 
 def as_dict(one: Bypass) -> dict[str, Any]:
@@ -95,8 +96,8 @@ def sentence(change: BypassChange) -> str:
     if change.act == "end":
         return f"the bypass of {one} has ended by itself at {as_text(change.at)}"
     if change.act == "off":
-        return f"the bypass of {one} is switched off by {change.by} at {as_text(change.at)}{_because(change)}"
-    return f"{one} is bypassed by {change.by} since {as_text(change.at)}, {ends(one.until)}{_because(change)}"
+        return f"the bypass of {one} is switched off by {shown(change.by)} at {as_text(change.at)}{_because(change)}"
+    return f"{one} is bypassed by {shown(change.by)} since {as_text(change.at)}, {ends(one.until)}{_because(change)}"
 
 
 def details(change: BypassChange) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -111,4 +112,4 @@ def details(change: BypassChange) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _because(change: BypassChange) -> str:
-    return f": {change.reason}" if change.reason else ""
+    return f": {shown(change.reason)}" if change.reason else ""

@@ -17,6 +17,8 @@ import pytest
 from click.testing import CliRunner
 
 from resolver.cli.demo import command
+from resolver.cli.demo.tree import places
+from resolver.ipc.supervisor_lock import only_one
 from tests.rigs.dns_host import free_port, wait_until
 
 if TYPE_CHECKING:
@@ -172,6 +174,15 @@ def test_it_serves_until_it_is_interrupted_and_leaves_nothing_behind(tmp_path: P
         assert process.wait(60) == 0
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
     assert not (folder / "run/addresses.json").exists()
+
+
+def test_a_folder_whose_demo_runs_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "stopsign.yaml").write_text("# of the demo that runs\n")
+    with only_one(places(tmp_path)):
+        done = demo("--once", *FREE, "--dir", str(tmp_path))
+    assert (done.returncode, f"another Stopsign already runs with {tmp_path / 'run'}" in done.stderr) == (2, True)
+    assert (tmp_path / "stopsign.yaml").read_text() == "# of the demo that runs\n"
+    assert {one.name for one in tmp_path.iterdir()} == {"run", "stopsign.yaml"}
 
 
 def on_call(command: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -230,6 +230,27 @@ def test_a_withdrawn_entry_is_off_with_the_next_refresh_and_one_list_does_not_to
         assert provider.ask("explain", "p.example", "--json").json["verdict"] == "stopped"
 
 
+def test_a_reason_adds_no_line_and_controls_no_terminal(provider: Provider) -> None:
+    evil = "a\x1b[31mred\x1b[2J\nroot: fake"
+    inert = "a\ufffd[31mred\ufffd[2J\ufffdroot: fake"
+    provider.publish("a.example")
+    with provider.running():
+        provider.ask("lists", "refresh")
+        provider.ask("override", "allow", "a.example", "--reason", evil, "--for", "1m")
+        told = [provider.ask("override", "list").output]
+        assert told[0].endswith(f": {inert}\n")
+        told.append(provider.ask("override", "allow", "a.example", "--reason", evil, "--for", "1m").warned)
+        assert f": {inert}; now until" in told[1]
+        told.append(provider.ask("bypass", "on", "a.example", "--reason", evil).output)
+        again = provider.ask("bypass", "on", "a.example", "--reason", evil)
+        assert f"was on already since {again.output.partition('since ')[2].splitlines()[0]}" in again.warned
+        told += [again.output, again.warned, provider.ask("bypass").output, provider.ask("explain", "a.example").output]
+        assert [one for one in told if inert not in one or "\x1b" in one or "\nroot" in one] == []
+        assert provider.ask("override", "list", "--json").json["overrides"][0]["reason"] == evil, (
+            "programs get it whole"
+        )
+
+
 def test_overrides_are_set_listed_and_lifted_by_command(provider: Provider) -> None:
     provider.publish("a.example")
     with provider.running():

@@ -109,10 +109,11 @@ async def _demo(
 
     from resolver.cli.demo import show
     from resolver.cli.demo.probes import Prober
-    from resolver.cli.demo.tree import planted
+    from resolver.cli.demo.tree import places, planted
     from resolver.cli.demo.upstream import Upstream
     from resolver.config.schema import accept
     from resolver.host.run import Provider
+    from resolver.ipc.supervisor_lock import only_one
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -124,7 +125,8 @@ async def _demo(
             undo.callback(built_in.close)
             upstream = built_in.address
         started = time.monotonic()
-        tree = await planted(folder, names, ports=ports, upstream=upstream, workers=workers)
+        with only_one(places(folder)):  # a demo that runs in this folder keeps its tree as it is
+            tree = await planted(folder, names, ports=ports, upstream=upstream, workers=workers)
         for line in tree.rejected[:REJECTS_SHOWN]:
             _say(f"line {line.line} rejected, {line.reason}: {line.text}")
         if len(tree.rejected) > REJECTS_SHOWN:

@@ -33,6 +33,7 @@ from blocklists.importers.intake import Intake
 from blocklists.issuer.propose import ProposeError
 from blocklists.issuer.rehearsal import Rehearsal
 from resolver.base.errors import ResolverError
+from resolver.base.paths import Places
 from resolver.config.schema import FILE_NAME
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from resolver.config.schema import Endpoint
 
 LIST, CATEGORY, GROUND = "demo", "demonstration", "order-1"
+STATE, RUN, LOG = "state", "run", "log"
 STOP_ADDRESS = "192.0.2.66"
 REFRESH = "2s"
 OTHERS = ("debian.org", "wikipedia.org", "python.org", "example.com", "iana.org")
@@ -100,6 +102,11 @@ class Tree:
     """Lines that were not."""
     version: int
     """Of the list, as it is published now."""
+
+
+def places(folder: Path) -> Places:
+    """Where the demo's provider keeps its things, as `_configuration` names them."""
+    return Places(folder / STATE, folder / RUN, folder / LOG)
 
 
 async def planted(folder: Path, files: Sequence[Path], *, ports: Ports, upstream: Endpoint, workers: int) -> Tree:
@@ -166,8 +173,8 @@ def _publish(folder: Path, intake: Intake) -> int:
 
 def _configuration(folder: Path, ports: Ports, upstream: Endpoint, workers: int) -> str:
     settings = {
-        "state_dir": "state",
-        "run_dir": "run",
+        "state_dir": STATE,
+        "run_dir": RUN,
         "provider": {"name": "Example Net", "url": f"http://{ports.portal}/"},
         "dns": {
             "listen": [str(ports.dns)],
@@ -187,7 +194,7 @@ def _configuration(folder: Path, ports: Ports, upstream: Endpoint, workers: int)
                 "approve_first": True,
             }
         ],
-        "log": {"dir": "log"},
+        "log": {"dir": LOG},
     }
     made = f"# Made by `stopsign demo` in {folder}, {datetime.now(UTC):%Y-%m-%d}; each start writes it again.\n"
     edit = "# To change it, copy the folder and start `stopsign run --config` with the copy.\n"
