@@ -16,7 +16,8 @@ The order; each step needs the ones above it
    one that is damaged here is.
    A sealed document is decrypted by the file key that the head holds for the provider's own key; what is stored is the
    document of digests, and neither key. A list never turns from readable to sealed, or back.
-6. All of it reaches the disk, the head last; a crash before that leaves the last verified version in place.
+6. All of it reaches the disk, the head last; a crash before that leaves the last verified version in place. Each of
+   our small files stands twice: where one is damaged, the versions and suspensions that were seen go on counting.
 
 One deadline spans all of it. The clock is an argument. python-tuf keeps its files in `tuf/`, we in `verified/`.
 """
@@ -27,7 +28,7 @@ import json
 import shutil
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tuf.api import exceptions as tuf_errors
 from tuf.api.metadata import Root, Targets
@@ -74,8 +75,16 @@ REVIEWED = "reviewed.zst"
 
 _MADE = ".marks.made"
 """Marks of a document that is not proven yet."""
+_COPY = ".copy"
+AGAIN = "the next refresh fetches it again"
+RESTORE = "restore it from a backup; docs/alarms.md says what to do without one"
 
-__all__ = ["Verified", "VerifyError", "on_disk", "refresh", "refresh_from", "relieved_by", "roles", "stored"]
+Read = TypeVar("Read")
+
+__all__ = [
+    "Seen", "Verified", "VerifyError", "head_seen", "refresh", "refresh_from", "relief_seen", "relieved_by", "roles",
+    "seen", "stored",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +116,18 @@ class Verified:
     """The document was written, or compared with its marks, in this very call."""
     relieved_by: Mapping[str, str] = field(default_factory=dict)
     """Who signed the relief in which a reference first came, for people; of those that this client saw come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was verified before, as far as later versions are held to it."""
+
+    head: Head
+    lines: Path
+    relief: Relief | None
+    relief_keys: tuple[str, ...]
+    """As `Verified.relief_keys`; empty where that is not known, and then no relief may fall behind `relief`."""
+    relieved_by: Mapping[str, str]
 
 
 def refresh(
@@ -159,7 +180,7 @@ def refresh_from(
     """As `refresh`, from a place that carries its own deadline. `near`: names that a new relief is about, if they are
     known; `made`: the new document, where this machine has made it."""
     with translated(name):
-        before = on_disk(state)
+        before = seen(state)
     with translated(name), _proving(before):
         client = _client(where, trusted_root, state, name, min_threshold, now)
         newest, arrived = _newest_relief(client, state, name, before), None
@@ -173,8 +194,8 @@ def refresh_from(
         alone = head.seal is not None and opener is head_alone
         kept = alone or (before is not None and before.head == head and lines.exists())
         if not kept and (before is not None or every_entry or not _take(state / REVIEWED, head, lines)):
-            seen = _fetch_document(client, state, head, before, lines, opener, every_entry, made)
-            every_entry = every_entry and not seen
+            checked = _fetch_document(client, state, head, before, lines, opener, every_entry, made)
+            every_entry = every_entry and not checked
         if every_entry and not alone:
             _check_entries(lines, head)
         relief = arrived if kept and not alone else newest.applied(before, None if alone else lines, head.full_size)
@@ -196,7 +217,7 @@ def relief_from(
     """The relief of a list, without the list: as `refresh_from` would apply it, but for references that are no entries.
     For the person who signs the next one; nothing is kept of it but TUF's metadata. Raises VerifyError."""
     with translated(name):
-        before = on_disk(state)
+        before = seen(state)
         client = _client(where, trusted_root, state, name, min_threshold, now)
         return _newest_relief(client, state, name, before).applied(before, None, 0)
 
@@ -242,14 +263,23 @@ def stored(state: Path) -> Verified | None:
 
     Raises VerifyError `storage` when it is damaged; the next `refresh` then fetches the document again.
     """
-    verified = on_disk(state)
-    if verified is not None:
-        _prove(verified)
+    before = seen(state)
+    if before is None:
+        return None
+    folder = state / "verified"
+    about = _read(folder / "about.json", _about, AGAIN)
+    if about is None:
+        raise VerifyError("storage", f"{folder / 'about.json'} is gone", hint=AGAIN)
+    verified = Verified(
+        head=before.head, lines=before.lines, relief=before.relief, relieved_by=before.relieved_by,
+        changed=False, **about,
+    )  # fmt: skip
+    _prove(verified)
     return verified
 
 
 @contextmanager
-def _proving(before: Verified | None) -> Iterator[None]:
+def _proving(before: Seen | None) -> Iterator[None]:
     """Where a document is refused within, the one that is kept here is proven: what is damaged here must keep no later
     version out, nor a withdrawal."""
     try:
@@ -260,13 +290,13 @@ def _proving(before: Verified | None) -> Iterator[None]:
         raise
 
 
-def _prove(verified: Verified) -> None:
+def _prove(verified: Verified | Seen) -> None:
     """Raise VerifyError `storage` where a document is damaged that is kept here. It goes, and is fetched again."""
     try:
         document.check_state(verified.lines, expected=verified.head.summary())
     except (OSError, DocumentError) as error:
         verified.lines.unlink(missing_ok=True)
-        raise VerifyError("storage", f"{verified.lines}: {error}", hint="the next refresh fetches it again") from None
+        raise VerifyError("storage", f"{verified.lines}: {error}", hint=AGAIN) from None
 
 
 def marks_beside(lines: Path) -> Path:
@@ -308,7 +338,7 @@ _RELIEF_FAULTS = (
 it: that is the mirror's doing, and would withhold a withdrawal."""
 
 
-def _fetch_head(client: Client, state: Path, name: str, before: Verified | None) -> tuple[Head, bytes]:
+def _fetch_head(client: Client, state: Path, name: str, before: Seen | None) -> tuple[Head, bytes]:
     info = client.listed(head_path(name))
     if info is None:
         there = lists_in(client.trusted.targets.targets)
@@ -334,7 +364,7 @@ def _fetch_head(client: Client, state: Path, name: str, before: Verified | None)
 
 
 def _fetch_document(
-    client: Client, state: Path, head: Head, before: Verified | None, lines: Path, opener: Opener | None,
+    client: Client, state: Path, head: Head, before: Seen | None, lines: Path, opener: Opener | None,
     every_entry: bool, made: Made | None,
 ) -> bool:  # fmt: skip
     """Whether each line was checked, which is done to a full file where `every_entry` asks for it."""
@@ -376,7 +406,7 @@ def _fetch_document(
 
 
 def _by_delta(
-    client: Client, folder: Path, head: Head, before: Verified, lines: Path, file_key: bytes | None, made: Made | None
+    client: Client, folder: Path, head: Head, before: Seen, lines: Path, file_key: bytes | None, made: Made | None
 ) -> bool:
     """Whether the step from the version before led to the new state. One that does not is no failure: the full does."""
     if head.delta is None or head.delta.base != before.head.version:
@@ -415,13 +445,13 @@ class _Newest:
     refused: str | None = None
 
     def applied(
-        self, before: Verified | None, lines: Path | None, size: int, *, same: bool = False, near: Collection[str] = ()
+        self, before: Seen | None, lines: Path | None, size: int, *, same: bool = False, near: Collection[str] = ()
     ) -> Relief | None:  # fmt: skip
         known = before.relief if before else None
         return relief_rules.applied(self.relief, known, lines, size, same=same, near=near)
 
 
-def _newest_relief(client: Client, state: Path, name: str, before: Verified | None) -> _Newest:
+def _newest_relief(client: Client, state: Path, name: str, before: Seen | None) -> _Newest:
     known, since = (before.relief, set(before.relief_keys)) if before else (None, set())
     by = before.relieved_by if before else {}
     keys = tuple(sorted(repository.relief_keys(client.trusted.targets.delegations)))
@@ -452,8 +482,8 @@ def _keep(state: Path, verified: Verified, head_bytes: bytes) -> None:
         "versions": verified.versions, "timestamp_expires": as_text(verified.timestamp_expires),
         "relief_keys": verified.relief_keys, "relief_refused": verified.relief_refused,
     }  # fmt: skip
-    durable.replace(folder / "about.json", json.dumps(about).encode())
-    durable.replace(folder / "head.json", head_bytes)
+    _store(folder / "about.json", json.dumps(about).encode())
+    _store(folder / "head.json", head_bytes)
     for old in folder.glob("full-*"):
         if old not in {verified.lines, marks_beside(verified.lines)}:
             old.unlink()
@@ -467,7 +497,7 @@ def _keep_relief(state: Path, relief: Relief, by: Mapping[str, str]) -> None:
     for reference in sorted(by.keys() & relief.suspended.keys()):
         groups.setdefault(by[reference], []).append(reference)
     durable.replace(state / "verified" / "relieved_by.json", json.dumps(groups).encode())
-    durable.replace(state / "verified" / "relief.json", relief.to_bytes())
+    _store(state / "verified" / "relief.json", relief.to_bytes())
 
 
 def relieved_by(state: Path) -> Mapping[str, str]:
@@ -479,28 +509,63 @@ def relieved_by(state: Path) -> Mapping[str, str]:
         return {}
 
 
-def on_disk(state: Path) -> Verified | None:
-    """What `refresh` last verified, as the disk has it: its document is not proven again. Raises as `stored`."""
-    folder = state / "verified"
-    if not (folder / "head.json").exists():
+def seen(state: Path) -> Seen | None:
+    """What `refresh` last verified, as the disk has it: the document is not proven again. Raises as `stored`."""
+    folder, head = state / "verified", head_seen(state)
+    if head is None:
         return None
     try:
-        head = Head.from_bytes((folder / "head.json").read_bytes())
-        relief = folder / "relief.json"
-        about: dict[str, Any] = json.loads((folder / "about.json").read_bytes())
-        root, timestamp, snapshot, targets = about["versions"]
-        return Verified(
-            head=head, lines=folder / f"full-{head.version}.zst",
-            relief=Relief.from_bytes(relief.read_bytes()) if relief.exists() else None,
-            signed_by=tuple(about["signed_by"]), holders=dict(about.get("holders", {})),
-            threshold=int(about["threshold"]),
-            timestamp_expires=as_time(about["timestamp_expires"]),
-            versions=(root, timestamp, snapshot, targets), changed=False,
-            relief_keys=tuple(about.get("relief_keys", ())), relief_refused=about.get("relief_refused"),
-            relieved_by=relieved_by(state),
-        )  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError, BlocklistError) as error:
-        raise VerifyError("storage", f"{folder} is damaged: {error}", hint="restore it from a backup") from None
+        about = _read(folder / "about.json", _about) or {}
+    except VerifyError:
+        about = {}  # nothing of it holds a later version back
+    return Seen(
+        head, folder / f"full-{head.version}.zst", relief_seen(state), about.get("relief_keys", ()), relieved_by(state)
+    )
+
+
+def head_seen(state: Path) -> Head | None:
+    """The head that was verified last. Raises as `stored`."""
+    return _read(state / "verified" / "head.json", Head.from_bytes)
+
+
+def relief_seen(state: Path) -> Relief | None:
+    """The relief that was verified last, whatever became of the version beside it. Raises as `stored`."""
+    return _read(state / "verified" / "relief.json", Relief.from_bytes)
+
+
+def _about(data: bytes) -> dict[str, Any]:
+    about: dict[str, Any] = json.loads(data)
+    root, timestamp, snapshot, targets = about["versions"]
+    return {
+        "signed_by": tuple(about["signed_by"]), "holders": dict(about.get("holders", {})),
+        "threshold": int(about["threshold"]), "timestamp_expires": as_time(about["timestamp_expires"]),
+        "versions": (root, timestamp, snapshot, targets), "relief_keys": tuple(about.get("relief_keys", ())),
+        "relief_refused": about.get("relief_refused"),
+    }  # fmt: skip
+
+
+def _store(path: Path, data: bytes) -> None:
+    """Twice; the copy first, so that it is never the older one."""
+    durable.replace_all([(_copy(path), data), (path, data)])
+
+
+def _read(path: Path, parse: Callable[[bytes], Read], hint: str = RESTORE) -> Read | None:
+    """What `_store` wrote, or its copy where the file is damaged or gone; None where there is neither."""
+    wrong: Exception | None = None
+    for one in (path, _copy(path)):
+        try:
+            return parse(one.read_bytes())
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, KeyError, TypeError, BlocklistError) as error:
+            wrong = wrong or error
+    if wrong is not None:
+        raise VerifyError("storage", f"{path} is damaged: {wrong}", hint=hint) from None
+    return None
+
+
+def _copy(path: Path) -> Path:
+    return path.with_name(path.name + _COPY)
 
 
 def _save(client: Client, info: TargetFile, path: Path, what: str, size: int, file_key: bytes | None) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from blocklists.head import HeadError, Relief
+from blocklists import verify
+from blocklists.errors import VerifyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,8 +23,8 @@ def read(places: Places, lists: Iterable[str]) -> list[dict[str, Any]]:
     decided: list[dict[str, Any]] = []
     for name in lists:
         try:
-            relief = Relief.from_bytes((places.list(name).verified / "relief.json").read_bytes())
-        except (OSError, HeadError):
+            relief = verify.relief_seen(places.list(name).root)
+        except VerifyError:
             continue
-        decided += [{"list": name, **asdict(decision)} for decision in relief.decisions]
+        decided += [{"list": name, **asdict(decision)} for decision in (relief.decisions if relief else ())]
     return decided

@@ -21,9 +21,8 @@ from pydantic import ConfigDict
 from tuf.api.exceptions import DownloadHTTPError
 
 from blocklists import admissible, adopted, verify
-from blocklists.errors import BlocklistError, VerifyError
+from blocklists.errors import VerifyError
 from blocklists.fetch import Deadline, place
-from blocklists.head import Relief
 from blocklists.relief import entries_among
 from blocklists.sealed.errors import SealError
 from resolver.base.stored import StateError, load, store
@@ -131,7 +130,7 @@ class Mirror:
             )
             seal = self._seal(verified)
         except VerifyError as error:
-            last = verify.on_disk(self._places.root)
+            last = verify.seen(self._places.root)
             trouble = self._ask_sources(last, now).trouble if last else None
             if trouble is None:
                 raise
@@ -141,7 +140,7 @@ class Mirror:
         self._proven = _candidate(verified, seal, withdrawn)
         return self._proven
 
-    def _ask_sources(self, verified: verify.Verified, now: float) -> adopted.Withdrawn:
+    def _ask_sources(self, verified: verify.Verified | verify.Seen, now: float) -> adopted.Withdrawn:
         source = self._source
         return adopted.refresh(
             verified.head,
@@ -214,28 +213,19 @@ def stored_withdrawals(places: ListPlaces) -> Withdrawals:
     """The newest that are proven: kept also where the version beside them was refused, or nothing came."""
     relief, suspended, damaged = None, dict[str, Suspension](), []
     try:
-        last = verify.on_disk(places.root)
-        withdrawn = adopted.stored(last.head, places.root) if last else adopted.Withdrawn()
+        head = verify.head_seen(places.root)
+        withdrawn = adopted.stored(head, places.root) if head else adopted.Withdrawn()
         suspended |= _suspensions(withdrawn.suspended)
         damaged += [withdrawn.trouble] if withdrawn.trouble else []
     except VerifyError as error:
         damaged.append(str(error))
     try:
-        if (own := _stored_relief(places)) is not None:
+        if (own := verify.relief_seen(places.root)) is not None:
             relief = own.version
             suspended |= _suspensions(own.suspended, verify.relieved_by(places.root))
     except VerifyError as error:
         damaged.append(str(error))
     return Withdrawals(relief, suspended, tuple(damaged))
-
-
-def _stored_relief(places: ListPlaces) -> Relief | None:
-    try:
-        return Relief.from_bytes((places.verified / "relief.json").read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, BlocklistError) as error:
-        raise VerifyError("storage", f"{places.verified / 'relief.json'} is damaged: {error}") from error
 
 
 def _suspensions(

@@ -196,7 +196,8 @@ class Register:
 
     def refuse(self, name: str, error: VerifyError) -> Outcome:
         """A refresh brought nothing that can be trusted: the last good list goes on, less what is withdrawn since."""
-        self._carry_out(self._state(name), Refused(error.reason, str(error)), self._clock())
+        text = f"{error} ({error.hint})" if error.hint else str(error)
+        self._carry_out(self._state(name), Refused(error.reason, text), self._clock())
         proven = fetch.stored_withdrawals(self.places.list(name))
         for damage in proven.damaged:
             say.error("%s", damage)
@@ -204,7 +205,7 @@ class Register:
         if state.applied is not None:
             relief = state.applied.relief if proven.relief is None else proven.relief
             self._carry_out(state, Relieved(relief, proven.suspended), self._clock())
-        return Outcome(name, "refused", error.reason, str(error))
+        return Outcome(name, "refused", error.reason, text)
 
     def approve(self, name: str, version: int, state: str, by: str, *, now: bool = False) -> Outcome:
         """Let held additions through: exactly those that the person has seen, by version and hash. `now`: also past the

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from blocklists.verify import Verified
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
@@ -71,6 +73,86 @@ def test_what_was_verified_and_then_damaged_on_disk_is_noticed_and_fetched_anew(
         verify.stored(world.folder / "provider")
     assert refusal.value.reason == "storage"
     assert world.listed(world.fetch()) == set(NAMES)
+
+
+def suspended(world: World, name: str) -> Verified:
+    """One person suspends an entry; what the provider then verifies."""
+    desk = world.rehearsal.desk
+    request = withdraw.suspend(desk, LIST, [name], reason="a slip", now=world.now, author="alice")
+    world.rehearsal.publish(request)
+    return world.fetch()
+
+
+def cut(world: World, *files: str) -> None:
+    """Files that were verified are cut short on the disk."""
+    for file in files:
+        path = world.folder / "provider" / "verified" / file
+        path.write_bytes(path.read_bytes()[:10])
+
+
+FILES = ("about.json", "head.json", "relief.json")
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_that_is_damaged_on_disk_keeps_no_withdrawal_out(world: World, file: str) -> None:
+    before = suspended(world, "dice.example")
+    cut(world, file)
+    assert verify.stored(world.folder / "provider") == replace(before, changed=False)
+    verified = suspended(world, "poker.example")
+    assert verified.relief is not None
+    assert len(verified.relief.suspended) == 2
+    assert Relief.from_bytes((world.folder / "provider" / "verified" / "relief.json").read_bytes()) == verified.relief
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_that_is_damaged_on_disk_lets_no_older_list_and_no_older_relief_in(world: World, file: str) -> None:
+    suspended(world, "dice.example")
+    world.rehearsal.change(LIST, add=["new.example"])
+    verified = suspended(world, "poker.example")
+    assert verified.relief is not None
+    cut(world, file)
+    older = Relief(LIST, verified.relief.version - 1).to_bytes()
+    path = f"{LIST}.relief.json"
+
+    def lift(role: Targets) -> None:
+        role.targets = {path: TargetFile.from_data(path, older, ["sha256"])}
+
+    world.forge(relief=lift, files={path: older}, by=["alice"])
+    again = world.fetch()
+    assert "after version" in str(again.relief_refused)
+    assert again.relief == verified.relief
+    republish(world, lambda head: replace(head, version=1))
+    cut(world, file)
+    refused("rollback", world)
+
+
+def test_without_what_was_written_about_a_version_it_is_fetched_again(world: World) -> None:
+    verified = world.fetch()
+    cut(world, "about.json", "about.json.copy")
+    with pytest.raises(VerifyError, match="damaged") as refusal:
+        verify.stored(world.folder / "provider")
+    assert refusal.value.hint == "the next refresh fetches it again"
+    world.fetch()
+    assert verify.stored(world.folder / "provider") == replace(verified, changed=False)
+
+
+@pytest.mark.parametrize("file", ["head.json", "relief.json"])
+def test_where_no_file_says_any_more_what_was_seen_the_list_is_refused(world: World, file: str) -> None:
+    suspended(world, "dice.example")
+    cut(world, file, f"{file}.copy")
+    refusal = refused("storage", world)
+    assert refusal.hint == "restore it from a backup; docs/alarms.md says what to do without one"
+
+
+@pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets", "relief", "root"])
+def test_a_role_that_is_damaged_on_disk_keeps_no_withdrawal_out(world: World, role: str) -> None:
+    world.fetch()
+    path = world.folder / "provider" / "tuf" / f"{role}.json"
+    if path.exists():
+        path.resolve().write_bytes(path.read_bytes()[:10])
+    verified = suspended(world, "poker.example")
+    assert verified.relief is not None
+    assert len(verified.relief.suspended) == 1
 
 
 def test_the_next_version_comes_as_a_step_and_the_full_file_is_not_asked_for(world: World) -> None:

@@ -245,6 +245,12 @@ def test_a_mirror_that_is_away_is_an_alarm_but_no_leaf(world: World) -> None:
     assert world.register.status()["alarms"]
 
 
+def test_a_refusal_says_what_to_do_where_that_is_known(world: World) -> None:
+    outcome = world.register.refuse("gambling", VerifyError("storage", "a file is damaged", hint="restore it"))
+    assert outcome.text == "a file is damaged (restore it)"
+    assert any("a file is damaged (restore it)" in alarm for alarm in world.register.status()["alarms"])
+
+
 def test_one_issuer_that_fails_does_not_touch_another(tmp_path: Path) -> None:
     world = World(tmp_path, lists={"gambling": {}, "piracy": {"action": "nxdomain"}})
     world.take(1, ["a.example"])
