@@ -95,7 +95,7 @@ TABLE: list[tuple[str, str, Callable[[], float]]] = [
     (OPERATOR, "before that they stay at 0.2, 1 and {} s", lambda: of_unit(STEWARD, "RestartSec")),
     (OPERATOR, "does not answer within {} s is named", lambda: apply.AGREE),
     (OPERATOR, "that is starting is waited for, {} s at most", lambda: apply.START),
-    (OPERATOR, "Lists that are `urgent` are watched for {} minutes at most", lambda: shadow.URGENT / 60),
+    (OPERATOR, "Lists that are `urgent` are watched for {} minutes", lambda: shadow.URGENT / 60),
     (OPERATOR, "with fewer than {} clients they prove nothing", lambda: shadow.FEWEST),
     (OPERATOR, "does not follow within {} s they name it and exit 1", lambda: convergence.PATIENCE),
     (OPERATOR, "that the steward does not answer within {} s fails", lambda: control.WAIT),
