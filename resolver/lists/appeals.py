@@ -35,7 +35,7 @@ from resolver.lists.overdue import (
     release,
     settle,
     suspension,
-)  # fmt: skip
+)
 from resolver.lists.reports import AppealError, Report, came_in, leaf_of, withdrawn
 from resolver.lists.suspensions import Suspended
 from resolver.policy import look_up

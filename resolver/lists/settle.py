@@ -62,8 +62,9 @@ class Settling:
             self._alarm("activation", f"the new generation is not active: {why(error)}")
             self._wait(now)
             with contextlib.suppress(LedgerError, CoreError, OSError):  # the alarm is there
-                planned = make_plan(self.off)
-                self._is_live(planned, activate.bring_up(planned, self._places, self._ledger, now=now))
+                planned, less = make_plan(None), make_plan(self.off)
+                if less.lists != planned.lists:
+                    self._is_live(less, activate.bring_up(less, self._places, self._ledger, now=now))
             return
         self._alarm("activation", done.trouble and f"active, but not for after a reboot: {done.trouble}")
         self._live = None if done.trouble else done.live

@@ -304,3 +304,18 @@ def test_as_many_suspensions_are_not_the_same_ones_where_the_log_cannot_be_writt
     world.clock.forward(minutes=1)
     world.register.tick()
     assert [world.active(name) for name in FIRST] == [["gambling"], []]
+
+
+def test_what_cannot_be_live_is_not_logged_twice_in_one_attempt(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from blocklists.durable import rename
+
+    def fails(old: Path, path: Path) -> None:
+        if path == world.config.places.generation:
+            broken()
+        rename(old, path)
+
+    before = world.leaves().count(("list-activated", "gambling/2"))
+    monkeypatch.setattr("blocklists.durable.rename", fails)
+    world.take(2, [*FIRST, "new.example"])
+    assert world.active("new.example") == []
+    assert world.leaves().count(("list-activated", "gambling/2")) == before + 1
