@@ -56,6 +56,8 @@ class Candidate(NamedTuple):
     category: str | None = None
     expires: str | None = None
     issued: str | None = None
+    withdrawn: str | None = None
+    """In time to come: an entry ends then, whatever its terms."""
 
 
 class Kind(NamedTuple):
@@ -66,6 +68,8 @@ class Kind(NamedTuple):
     category: str | None = None
     expires: str | None = None
     issued: str | None = None
+    withdrawn: str | None = None
+    """In time to come: an entry ends then, whatever its terms."""
 
 
 Gathered = tuple[Names, list[Kind]]
@@ -76,7 +80,7 @@ def gathered(candidates: Iterable[Candidate]) -> Gathered:
     """Candidates that were made otherwise, for the core; every name is in the form of entries."""
     names, kinds = Names([], [], [], []), dict[Kind, int]()
     for one in candidates:
-        kind = Kind(one.match, one.basis, one.category, one.expires, one.issued)
+        kind = Kind(one.match, one.basis, one.category, one.expires, one.issued, one.withdrawn)
         names.add(one.name, one.line, kinds.setdefault(kind, len(kinds)))
     return names, list(kinds)
 
@@ -166,6 +170,7 @@ class Intake:
         category: str | None = None,
         expires: str | None = None,
         issued: str | None = None,
+        withdrawn: str | None = None,
         firm: bool = False,
         star: Match | None = None,
     ) -> None:
@@ -194,7 +199,7 @@ class Intake:
                 return
             self.note(line, name, f"a public suffix: taken as exact, not as {wanted}")
             wanted = "exact"
-        self.put(line, name, Kind(wanted, basis, category, expires, issued))
+        self.put(line, name, Kind(wanted, basis, category, expires, issued, withdrawn))
         if firm:
             self._firm.add((name, wanted))
 

@@ -4,8 +4,8 @@ Enters: a path, a `Mapping`, an `Intake` (whose `ground` is what a row does not 
 grounds in the intake; or `SourceError`: nothing of the file may be used.
 
 Rules
-- A withdrawn row is counted and left out. A withdrawal that cannot be read refuses the file: it must not be stopped
-  because a day had another form.
+- A withdrawn row is counted and left out; one that is to be withdrawn ends then. A withdrawal that cannot be read
+  refuses the file: it must not be stopped because a day had another form.
 - Rows of the same authority, order and date share one ground, whose key follows from them.
 - `match` and `match_by` speak of bare names: what a name's own writing says (`*.name`, `.name`) goes before them.
 - A field that no row has, and fewer rows than `expect` says, refuse the file.
@@ -102,7 +102,8 @@ class _Reading:
         written = row.values.get(name.field, [])
         shown_as = " ".join(written)
         try:
-            if self._withdrawn(row):
+            withdrawn = self._withdrawn(row)
+            if withdrawn is not None and withdrawn <= as_text(self.now):
                 self.intake.counts["withdrawn"] += 1
                 return
             match = self._match(row, name)
@@ -122,7 +123,7 @@ class _Reading:
         for text in names:
             self.intake.take(
                 row.line, _host(text.strip(), name), bare=match, star=name.star, basis=basis, issued=since,
-                expires=expires,
+                expires=expires, withdrawn=withdrawn,
             )  # fmt: skip
 
     def expect(self, count: int) -> None:
@@ -138,20 +139,20 @@ class _Reading:
         self.intake.counts["nameless"] += 1
         self.intake.reject(row.line, shown_as, reason)
 
-    def _withdrawn(self, row: Row) -> bool:
+    def _withdrawn(self, row: Row) -> str | None:
+        """When the row is withdrawn, which may be to come; None: it is not."""
         rule = self.mapping.withdrawn
         if rule is None:
-            return False
+            return None
         values = [value for value in row.values.get(rule.field, []) if value]
-        if rule.equals:
-            return any(value in rule.equals for value in values)
-        if rule.when == "present":
-            return bool(values)
-        return any(self._over(row, value, rule) for value in values)
+        if rule.when == "past" and not rule.equals:
+            return min((self._withdrawal(row, value, rule) for value in values), default=None)
+        is_withdrawn = any(value in rule.equals for value in values) if rule.equals else bool(values)
+        return as_text(self.now) if is_withdrawn else None
 
-    def _over(self, row: Row, value: str, rule: Withdrawn) -> bool:
+    def _withdrawal(self, row: Row, value: str, rule: Withdrawn) -> str:
         try:
-            return self._time(value, rule.format, rule.zone) <= as_text(self.now)
+            return self._time(value, rule.format, rule.zone)
         except ValueError as error:
             raise SourceError(f"{self.path}, line {row.line}: withdrawn: {error}") from None
 

@@ -162,7 +162,8 @@ def _misfit(kind: Kind, terms: Terms, listed: str) -> str:
 def _entry(kind: Kind, terms: Terms, listed: str) -> Entry:
     return Entry(
         name=listed, match=kind.match, basis=kind.basis or terms.basis, category=kind.category or terms.category,
-        issued=min(kind.issued or terms.issued, terms.issued), expires=kind.expires or terms.expires,
+        issued=min(kind.issued or terms.issued, terms.issued),
+        expires=min(filter(None, (kind.expires or terms.expires, kind.withdrawn))),
         reference="0" * 16, removal_requested=terms.removal_requested, impact=terms.impact,
     )  # fmt: skip
 

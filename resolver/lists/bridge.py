@@ -253,12 +253,13 @@ def _written(
         basis = found.basis if found.basis in bases else KEY
         outline = found.category or terms.bridge.category, bases[basis].territory
         wrong = next(iter(problems(terms.source.scope, found.name, found.match, *outline)), None)
-        if found.expires is not None and found.expires <= as_text(terms.now):
+        own = min(filter(None, (found.expires, found.withdrawn)), default=None)
+        if own is not None and own <= as_text(terms.now):
             continue  # the register itself says that it is over
         if wrong is None:
             since = found.issued if found.issued and found.issued <= as_text(terms.now) else None
             known_since = since or issued.get((found.name, found.match))
-            entries.append(_entry(secret, terms, found.name, found.match, known_since, basis, found.expires))
+            entries.append(_entry(secret, terms, found.name, found.match, known_since, basis, own))
             continue
         outside += 1
         if len(left_out) < LEFT_OUT:

@@ -12,8 +12,9 @@ import pytest
 
 from blocklists.head import Basis
 from blocklists.importers import formats, mapped, mapping
-from blocklists.importers.intake import Intake
+from blocklists.importers.intake import Intake, Kind
 from blocklists.importers.source import SourceError
+from blocklists.issuer import propose
 from tests.rigs.registers import SAMPLES, zipped
 
 if TYPE_CHECKING:
@@ -117,11 +118,27 @@ def test_a_changed_heading_or_a_missing_column_refuses_the_file(tmp_path: Path, 
 
 def test_a_withdrawal_that_cannot_be_read_refuses_the_file(tmp_path: Path) -> None:
     by = declared("{read: {kind: csv}, name: {field: domain}, withdrawn: {field: ended, when: past}}")
-    assert names(taken(tmp_path, "domain,ended\na.example,2026-01-01\nb.example,2027-01-01\n", by)) == [
-        ("b.example", "subtree", None)
-    ]
+    read = taken(tmp_path, "domain,ended\na.example,2026-01-01\nb.example,2027-01-01\n", by)
+    assert names(read) == [("b.example", "subtree", None)]
+    assert [(one.expires, one.withdrawn) for one in read.candidates] == [(None, "2027-01-01T00:00:00Z")]
     with pytest.raises(SourceError, match=r"line 2: withdrawn: .* is no time"):
         taken(tmp_path, "domain,ended\na.example,1.1.26\n", by)
+
+
+@pytest.mark.parametrize(
+    ("expires", "withdrawn", "end"),
+    [
+        (None, "2026-12-24T00:00:00Z", "2026-12-24"),
+        (None, "9999-12-31T00:00:00Z", "2027-11-01"),
+        ("2028-01-01T00:00:00Z", "2027-12-24T00:00:00Z", "2027-12-24"),
+    ],
+)
+def test_at_the_desk_an_entry_ends_with_the_withdrawal_of_its_row_at_the_latest(
+    expires: str | None, withdrawn: str, end: str
+) -> None:
+    terms = propose.Terms("order-17", "abuse", "2026-11-01T00:00:00Z", "2027-11-01T00:00:00Z")
+    entry = propose._entry(Kind("subtree", expires=expires, withdrawn=withdrawn), terms, "a.example")
+    assert entry.expires == f"{end}T00:00:00Z"
 
 
 def test_a_column_that_sounds_like_a_withdrawal_must_be_mapped_or_ignored(tmp_path: Path) -> None:

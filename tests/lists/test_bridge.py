@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,7 +33,7 @@ BRIDGE = {
 class Bridged(World):
     """A provider that follows a file. `more` is of the list, `ground` of its bridge."""
 
-    ground: Mapping[str, str] = field(default_factory=dict)
+    ground: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def config(self) -> Config:
@@ -154,6 +155,22 @@ def test_what_is_held_ends_where_the_register_itself_ends_it(tmp_path: Path, awa
         world.clock.forward(days=5)
     (left,) = world.config.places.list("gambling").root.glob("bridge/*.zst")
     assert left.name.startswith("full-")
+
+
+def test_what_the_register_is_to_withdraw_ends_then(tmp_path: Path) -> None:
+    mapping = {
+        "read": {"kind": "csv"}, "name": {"field": "domain"}, "expires": {"field": "until"},
+        "withdrawn": {"field": "ended", "when": "past"},
+    }  # fmt: skip
+    world = Bridged(tmp_path, more={"on_expiry": "hold"}, ground={"mapping": mapping})
+    # far from today: the mapping compares with the machine's clock, the bridge with the world's
+    world.file.write_text("domain,until,ended\na.example,,2099-01-10\nb.example,2099-01-20,2099-01-10\nc.example,,\n")
+    world.refresh()
+    world.file.unlink()
+    for day, stopped in ((9, ["a.example", "b.example", "c.example"]), (11, ["c.example"])):
+        world.clock.now = datetime(2099, 1, day, tzinfo=UTC).timestamp()
+        world.refresh()
+        assert [name for name in ("a.example", "b.example", "c.example") if world.verdict(name) == "stopped"] == stopped
 
 
 def test_the_ends_of_a_list_that_an_earlier_version_bridged_are_learnt_where_the_file_is_seen(tmp_path: Path) -> None:
