@@ -60,14 +60,16 @@ def read(places: Places) -> list[Decision]:
         told = json.loads(atomic.read(places.decisions, LARGEST))["decisions"]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         log.warning("the decisions on appeals cannot be read (%s)", error)
         return []
-    return [decision for one in told if (decision := _decision(one))]
+    return [decision for one in told if (decision := _decision(one))] if isinstance(told, list) else []
 
 
-def _decision(told: dict[str, Any]) -> Decision | None:
-    if told.keys() != Decision.__dataclass_fields__.keys() or told["outcome"] not in OUTCOMES:
+def _decision(told: object) -> Decision | None:
+    if not isinstance(told, dict) or told.keys() != Decision.__dataclass_fields__.keys():
+        return None
+    if not all(isinstance(value, str) for value in told.values()) or told["outcome"] not in OUTCOMES:
         return None
     try:
         return Decision(**{**told, "decided": int(as_time(told["decided"]))})

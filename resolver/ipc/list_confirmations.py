@@ -41,6 +41,6 @@ class Confirmations:
             try:
                 told = json.loads(atomic.read(self._path, LARGEST))["lists"]
                 self._now = {str(name): str(about["confirmed"] or "") for name, about in told.items()}
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 return self._now
         return self._now

@@ -182,13 +182,15 @@ def parse(data: bytes) -> LiveExceptions:
         if raw["format"] != FORMAT:
             raise ValueError(f"format {raw['format']!r}")
         found = LiveExceptions(
-            tuple(NameException(str(n["name"]), _one_of(Match, n["match"]), int(n["until"])) for n in raw["overrides"]),
+            tuple(
+                NameException(str(n["name"]), _one_of(Match, n["match"]), _end(n["until"])) for n in raw["overrides"]
+            ),
             tuple(_bypass(one) for one in raw["bypasses"]),
             tuple(_change(one) for one in raw["untold"]),
         )
         _core.Exceptions([(one.name, one.match, one.until) for one in found.names], False, 0)  # raises for no name
         return found
-    except (ValueError, KeyError, TypeError, OverflowError, _core.CoreError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, _core.CoreError) as error:
         raise ResolverError(f"the exceptions cannot be understood ({error})") from error
 
 
@@ -317,15 +319,26 @@ def _whole(foreign: object) -> str:
 
 def _bypass(raw: dict[str, Any]) -> Bypass:
     return Bypass(
-        _one_of(Kind, raw["kind"]), _whole(raw["of"]), int(raw["since"]), int(raw["until"]), _whole(raw["by"]),
+        _one_of(Kind, raw["kind"]), _whole(raw["of"]), _time(raw["since"]), _end(raw["until"]), _whole(raw["by"]),
         _whole(raw["reason"]),
     )  # fmt: skip
 
 
 def _change(raw: dict[str, Any]) -> BypassChange:
     return BypassChange(
-        _one_of(Does, raw["act"]), int(raw["at"]), _whole(raw["by"]), _whole(raw["reason"]), _bypass(raw["bypass"])
+        _one_of(Does, raw["act"]), _time(raw["at"]), _whole(raw["by"]), _whole(raw["reason"]), _bypass(raw["bypass"])
     )  # fmt: skip
+
+
+def _time(value: Any) -> int:
+    """A Unix time that can be written as a date."""
+    if not 0 <= (moment := int(value)) <= FOR_EVER:
+        raise ValueError(f"{moment} is no time")
+    return moment
+
+
+def _end(value: Any) -> int:
+    return _time(min(int(value), FOR_EVER))
 
 
 def _one_of(words: Any, word: object) -> Any:

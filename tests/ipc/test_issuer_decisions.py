@@ -39,8 +39,17 @@ def test_what_is_written_is_read_and_written_where_it_changed_alone(places: Plac
 
 @pytest.mark.parametrize(
     "wrong",
-    [ONE | {"outcome": "lost"}, ONE | {"decided": "yesterday"}, ONE | {"more": 1}, {"list": "gambling"}],
-)
-def test_what_is_no_decision_is_left_out(places: Places, wrong: dict[str, object]) -> None:
+    [
+        ONE | {"outcome": "lost"}, ONE | {"outcome": []}, ONE | {"decided": "yesterday"}, ONE | {"decided": 5},
+        ONE | {"by": 5}, ONE | {"more": 1}, {"list": "gambling"}, 7, [],
+    ],
+)  # fmt: skip
+def test_what_is_no_decision_is_left_out(places: Places, wrong: object) -> None:
     places.decisions.write_text(json.dumps({"format": 1, "decisions": [wrong, ONE]}))
     assert [one.appeal for one in issuer_decisions.read(places)] == ["A-1"]
+
+
+@pytest.mark.parametrize("data", ["[" * 100_000, "[]", "7", '{"decisions": 7}', '{"decisions": null}'])
+def test_a_file_that_is_none_has_no_decisions(places: Places, data: str) -> None:
+    places.decisions.write_text(data)
+    assert issuer_decisions.read(places) == []

@@ -28,7 +28,9 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert confirmations.poll() is confirmations.poll(), "nothing changed"
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"lists": []}', '{"lists": {"a": 1}}', '{"lists": {"a": {}}}', None])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"lists": []}', '{"lists": {"a": 1}}', '{"lists": {"a": {}}}', "[" * 100_000, None]
+)
 def test_a_file_that_is_none_says_nothing(tmp_path: Path, text: str | None) -> None:
     places = Places(tmp_path, tmp_path, tmp_path)
     write(places, LISTS)

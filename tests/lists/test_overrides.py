@@ -451,6 +451,12 @@ def test_explain_knows_for_whom_a_list_holds(tmp_path: Path) -> None:
     assert [seen(client) for client in ("10.1.2.3", "10.2.0.1", "192.0.2.1")] == ["stopped", "not listed", "stopped"]
 
 
+THROWN = (
+    b'{"format":2,"overrides":[],"untold":[],'
+    b'"bypasses":[{"kind":"all","of":"","since":%s,"until":%s,"by":"somebody","reason":""}]}'
+)
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -461,6 +467,10 @@ def test_explain_knows_for_whom_a_list_holds(tmp_path: Path) -> None:
         b"\xff",
         b'{"format":2,"overrides":3,"bypasses":[],"untold":[]}',
         b'{"format":2,"overrides":[],"bypasses":[{"kind":"most"}],"untold":[]}',
+        b"[" * 100_000,
+        THROWN % (b"1e17", b"4294967295"),
+        THROWN % (b"Infinity", b"4294967295"),
+        THROWN % (b"1", b"-1"),
     ],
 )
 def test_passes_that_cannot_be_understood_are_refused_and_overwritten_by_the_next_change(
@@ -472,6 +482,11 @@ def test_passes_that_cannot_be_understood_are_refused_and_overwritten_by_the_nex
         exceptions.read(path)
     thrown(world, "all")
     assert exceptions.read(path).all(world.clock())
+
+
+def test_an_end_beyond_all_time_is_none() -> None:
+    (one,) = exceptions.parse(THROWN % (b"1", b"9e9")).bypasses
+    assert one.until == exceptions.FOR_EVER
 
 
 @pytest.mark.parametrize(
