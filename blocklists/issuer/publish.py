@@ -135,7 +135,7 @@ def _check_signatures(desk: Desk, request: Request, current: Current | None) -> 
         if metadata is not None and metadata.signed.version != before + 1:
             raise PublishError(
                 f"the request makes {role} version {metadata.signed.version}; version {before} is published",
-                hint="something else was published meanwhile: have the change proposed again",
+                hint=withdraw.OVERTAKEN,
             )
     return root
 

@@ -4,7 +4,7 @@ Enters: the desk, references or names, a reason. Leaves: a `Request` of kind `re
 
 Rules
 - Relief only takes away. A suspension stays for ever: who wants the block back proposes a new entry, with a new
-  reference, that two people sign.
+  reference, that two people sign. A relief that leaves out what the published one says is neither signed nor published.
 - A decision has a person's reasons, and is not made by one whose key is among those that signed the entry. That is
   asked when it is proposed, and again of its signatures before it is published.
 """
@@ -21,11 +21,12 @@ from tuf.api.metadata import Metadata, TargetFile, Targets
 from blocklists import delta
 from blocklists.entry import as_text, is_reference
 from blocklists.errors import BlocklistError
-from blocklists.head import MAX_JUMP, Decision, Relief, Suspension, formerly, relief_path
+from blocklists.head import MAX_JUMP, Decision, Relief, Suspension, formerly, relief_path, spelt
 from blocklists.issuer import history
 from blocklists.issuer.request import About, Request
 from blocklists.issuer.rotate import holders, known_keys
 from blocklists.repository import LIFETIMES, RELIEF, TARGETS, public_form, relief_keys
+from blocklists.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     from blocklists.issuer.desk import Desk
     from blocklists.issuer.keys import Card
+
+OVERTAKEN = "something else was published meanwhile: have the change proposed again"
 
 
 class WithdrawError(BlocklistError):
@@ -81,24 +84,57 @@ def decide(
 
 
 def check_relief(desk: Desk, request: Request) -> None:
-    """Before it is published: a relief is the step after the published one, and suspends entries alone. Raises
-    WithdrawError."""
+    """Before it is published: a relief is the step after the published one, keeps what that says, and suspends entries
+    alone. One that a list's version or a change of keys only renews may be overtaken. Raises WithdrawError."""
     current = desk.current()
     if request.relief is None or current is None:
         return
     version, before = request.relief.signed.version, current.relief.signed.version
-    if version > before + 1:
-        raise WithdrawError(f"the request makes relief version {version}; version {before} is published")
-    if request.relief_list is None:
+    overtaken = version <= before and not version <= MAX_JUMP < before
+    if overtaken and request.targets is not None and request.relief_list is None:
         return
-    relief = Relief.from_bytes(request.relief_list)
+    if overtaken or version > before + 1:
+        raise WithdrawError(
+            f"the request makes relief version {version}; version {before} is published", hint=OVERTAKEN
+        )
+    relief = Relief.from_bytes(request.relief_list) if request.relief_list is not None else None
+    check_others(request.relief.signed, current.relief.signed, relief)
+    if relief is None:
+        return
     known = _relief(desk, relief.list)
     wanted = known.version + 1 if known.version < MAX_JUMP else 1
     if relief.version != wanted:
         raise WithdrawError(f"the request makes version {relief.version} of the relief of {relief.list}, not {wanted}")
-    published = desk.head(relief.list)
+    published, applied = desk.head(relief.list), desk.relief(relief.list)
+    if applied is not None:
+        check_kept(relief, applied)
     if published is None or published.seal is not None:  # what the desk's client sees of one that is readable is enough
         check_entries(desk, relief, _listed(desk, relief.list, relief.since(known).suspended.keys()))
+
+
+def check_others(role: Targets, before: Targets | None, relief: Relief | None) -> None:
+    """A role changes no relief but the one that travels with it. Raises WithdrawError."""
+    after, old = dict(role.targets), dict(before.targets) if before else {}
+    if relief is not None:
+        path = relief_path(relief.list)
+        after.pop(spelt(after, path) or path, None)
+        for spelling in (path, formerly(path)):
+            old.pop(spelling, None)
+    if after != old:
+        raise WithdrawError("the request also changes the relief of another list")
+
+
+def check_kept(relief: Relief, before: Relief) -> None:
+    """A relief says what the one before says, in the same words: one person cannot bring a block back, or take a
+    decision away. Raises WithdrawError."""
+    hint = "have it proposed again, and ask who changed the request on its way"
+    for reference, item in before.suspended.items():
+        if relief.suspended.get(reference) != item:
+            raise WithdrawError(f"the request takes back, or changes, the suspension of {reference}", hint=hint)
+    for decision in before.since(relief).decisions:
+        raise WithdrawError(
+            f"the request takes back, or changes, the decision on appeal {shown(decision.appeal)}", hint=hint
+        )
 
 
 def check_entries(desk: Desk, relief: Relief, entries: Collection[str]) -> None:
