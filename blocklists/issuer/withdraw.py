@@ -11,11 +11,9 @@ Rules
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from securesystemslib.exceptions import UnverifiedSignatureError
 from tuf.api.metadata import Metadata, TargetFile, Targets
 
 from blocklists import delta
@@ -25,14 +23,12 @@ from blocklists.head import MAX_JUMP, Decision, Relief, Suspension, formerly, re
 from blocklists.issuer import history
 from blocklists.issuer.request import About, Request
 from blocklists.issuer.rotate import holders, known_keys
-from blocklists.repository import LIFETIMES, RELIEF, TARGETS, public_form, relief_keys
+from blocklists.repository import LIFETIMES, RELIEF, TARGETS, public_form
 from blocklists.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
-
-    from tuf.api.metadata import Delegations
 
     from blocklists.issuer.desk import Desk
     from blocklists.issuer.keys import Card
@@ -143,17 +139,17 @@ def check_entries(desk: Desk, relief: Relief, entries: Collection[str]) -> None:
         raise WithdrawError(f"the request suspends {min(stray)}, which is no entry of {relief.list}")
 
 
-def check_deciders(desk: Desk, request: Request, delegations: Delegations | None) -> None:
-    """Before it is published: each decision that is new in the request is signed by the person whom it names, and
-    that person signed no version in which the entry came. Raises WithdrawError."""
-    if request.relief is None or request.relief_list is None or delegations is None:
+def check_deciders(desk: Desk, request: Request) -> None:
+    """Before it is published, and with signatures that hold: each decision that is new in the request is signed by the
+    person whom it names, and that person signed no version in which the entry came. Raises WithdrawError."""
+    if request.relief is None or request.relief_list is None:
         return
     relief = Relief.from_bytes(request.relief_list)
     fresh = relief.since(desk.relief(relief.list)).decisions
     if not fresh:
         return
     names = holders(desk)
-    deciders = {names.get(keyid, "") for keyid in _signed_by(request.relief, delegations)}
+    deciders = {names.get(keyid, "") for keyid in request.relief.signatures}
     for decision in fresh:
         if decision.by not in deciders:
             raise WithdrawError(
@@ -162,17 +158,6 @@ def check_deciders(desk: Desk, request: Request, delegations: Delegations | None
             )
         if decision.by in {names.get(keyid) for keyid in history.signers(desk, relief.list, decision.reference)}:
             raise WithdrawError(f"{decision.by} signed {decision.reference}: somebody else decides on the appeal")
-
-
-def _signed_by(metadata: Metadata[Targets], delegations: Delegations) -> set[str]:
-    """Key ids of role `relief` whose signature holds."""
-    found = set()
-    for keyid, key in relief_keys(delegations).items():
-        if keyid in metadata.signatures:
-            with suppress(UnverifiedSignatureError):
-                key.verify_signature(metadata.signatures[keyid], metadata.signed_bytes)
-                found.add(keyid)
-    return found
 
 
 def find(desk: Desk, name: str, wanted: Collection[str]) -> Mapping[str, str]:

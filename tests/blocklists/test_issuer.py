@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from securesystemslib.signer import Signature
 from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 
 from blocklists import durable, verify
@@ -372,6 +373,31 @@ def test_one_signature_short_is_not_published(world: World) -> None:
     with pytest.raises(PublishError, match="not enough signatures"):
         published(world, [request])
     assert world.listed(world.fetch()) == set(NAMES)
+
+
+@pytest.mark.parametrize("stranger", [False, True])
+def test_a_signature_that_does_not_hold_is_neither_published_nor_recorded(tmp_path: Path, *, stranger: bool) -> None:
+    world = World(tmp_path, names=("alice", "bob", "carol"))
+    desk, carol = world.rehearsal.desk, world.signer("carol")
+    dave = Keyring.create(world.folder / "dave", "dave", PASSPHRASE)
+    changes: list[Callable[[], Request]] = [
+        lambda: rotate.rotate(desk, come=[dave.card], now=world.now, author="alice"),
+        lambda: request_for(world, add=["new.example"]),
+    ]
+    for proposed in changes:
+        copies = signed_by(world, proposed(), "alice", "bob")
+        for role in ("root", "targets", "relief"):
+            metadata = getattr(copies[1], role)
+            if metadata is not None:
+                keyid = "0" * 64 if stranger else carol.card.keys[role].keyid
+                metadata.signatures[keyid] = Signature(keyid, "00" * 64)
+        published(world, copies)
+    signed = {role: {world.signer(name).card.keys[role].keyid for name in ("alice", "bob")} for role in carol.card.keys}
+    current = world.current()
+    for role in ("root", "targets", "relief"):
+        assert set(getattr(current, role).signatures) == signed[role]
+    (reference,) = withdraw.find(desk, LIST, ["new.example"])
+    assert history.signers(desk, LIST, reference) == signed["targets"]
 
 
 def test_a_change_that_another_has_overtaken_is_not_published(world: World) -> None:
