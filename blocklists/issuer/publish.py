@@ -110,24 +110,23 @@ def recover(desk: Desk) -> bool:
 
 
 def _check_signatures(desk: Desk, request: Request, current: Current | None) -> Metadata[Root]:
-    """The root that decides; raises PublishError unless every role of the request has enough signatures under it."""
+    """The root that decides; raises PublishError unless every role of the request has enough signatures under it. The
+    request keeps those signatures alone that hold."""
     root = request.root or (current.root if current else None)
     if root is None:
         raise PublishError("the desk has published no root, and the request brings none")
     try:
         if request.root is not None:
-            request.root.signed.verify_delegate(ROOT, request.root.signed_bytes, request.root.signatures)
-            if current is not None:
-                current.root.signed.verify_delegate(ROOT, request.root.signed_bytes, request.root.signatures)
+            _hold(ROOT, request.root, request.root.signed, *([current.root.signed] if current is not None else []))
         if request.targets is not None:
-            root.signed.verify_delegate(TARGETS, request.targets.signed_bytes, request.targets.signatures)
+            _hold(TARGETS, request.targets, root.signed)
         if request.relief is not None:
             targets = request.targets or (current.targets if current else None)
             if targets is None:
                 raise PublishError("a relief before any targets")
-            targets.signed.verify_delegate(RELIEF, request.relief.signed_bytes, request.relief.signatures)
+            _hold(RELIEF, request.relief, targets.signed)
             withdraw.check_relief(desk, request)
-            withdraw.check_deciders(desk, request, targets.signed.delegations)
+            withdraw.check_deciders(desk, request)
     except (RepositoryError, ValueError) as error:
         raise PublishError(f"not enough signatures: {error}", hint="have it signed by one more person") from None
     for role, metadata in ((ROOT, request.root), (TARGETS, request.targets)):
@@ -135,9 +134,19 @@ def _check_signatures(desk: Desk, request: Request, current: Current | None) -> 
         if metadata is not None and metadata.signed.version != before + 1:
             raise PublishError(
                 f"the request makes {role} version {metadata.signed.version}; version {before} is published",
-                hint="something else was published meanwhile: have the change proposed again",
+                hint=withdraw.OVERTAKEN,
             )
     return root
+
+
+def _hold(role: str, metadata: Metadata[Any], *delegators: Root | Targets) -> None:
+    """Leave a role the signatures that hold under one of these; raises RepositoryError where one has not enough."""
+    signed: set[str] = set()
+    for delegator in delegators:
+        delegator.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
+        signed |= delegator.get_verification_result(role, metadata.signed_bytes, metadata.signatures).signed.keys()
+    for keyid in metadata.signatures.keys() - signed:
+        del metadata.signatures[keyid]
 
 
 def _is_newer(role: str, metadata: Metadata[Targets], current: Current | None) -> bool:

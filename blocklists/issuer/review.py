@@ -7,6 +7,7 @@ Rules
 - The request's own words (author, note) are shown as such. Everything else is computed here.
 - The new document is the known one plus the request's changes, and must come to the head's count, size and state hash.
 - The new targets role differs from the known one in this list's files alone; their hashes are those of the parts here.
+- A relief says all that the known one says, and more; what it takes back is refused.
 - An entry that is withdrawn (`force`) may come, go or change: that has no effect, and is shown as such. The same name
   under a new reference is an addition like any other.
 - Every entry that comes is valid, has a known basis and a reference that is not in use; no basis in use disappears.
@@ -18,7 +19,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -26,15 +27,18 @@ from tuf.api.exceptions import RepositoryError
 
 import resolver._core as _core
 from blocklists import document, impact, repository, verify
+from blocklists.counted import counted
 from blocklists.document import DocumentError, Summary
 from blocklists.entry import Entry, EntryError, parse
 from blocklists.errors import BlocklistError
 from blocklists.force import withdrawn
-from blocklists.head import MAX_JUMP, Head, HeadError, Relief, formerly, head_path, is_of, relief_path, spelt
-from blocklists.issuer import adopt, changes, names, sealing, vault
+from blocklists.head import MAX_JUMP, Head, HeadError, Relief, head_path, is_of, relief_path, spelt
+from blocklists.issuer import adopt, changes, names, sealing, vault, withdraw
 from blocklists.issuer.adopt import AdoptError
 from blocklists.issuer.names import NamesError
 from blocklists.issuer.sealing import SealingError
+from blocklists.issuer.withdraw import WithdrawError
+from blocklists.relief import CARRIED
 from blocklists.repository import is_plain, relief_keys
 from blocklists.sealed.errors import SealError
 
@@ -154,7 +158,7 @@ def review(
         return _review(request, known, popular, own, min_threshold, ask, limit)
     except (EntryError, DocumentError, HeadError, RepositoryError, SealError, SealingError, NamesError) as error:
         raise ReviewError(f"the request is damaged: {error}") from None
-    except AdoptError as error:
+    except (AdoptError, WithdrawError) as error:
         raise ReviewError(str(error), hint=error.hint) from None
 
 
@@ -190,7 +194,8 @@ def _review(
     _check_ids(request, keys)
     if own is not None:
         _check_name(request, keys, own)
-    suspended, decided = _check_relief(request, known)
+    suspended, decided, more = _check_relief(request, known)
+    remarks += more
     if known.pinned is not None:
         remarks.append(f"this machine takes the root with SHA-256 {known.pinned} from now on: compare it by telephone")
     if request.head is None:
@@ -379,33 +384,44 @@ def _check_sealed(
     return _found(reviewed, after.bases), remarks
 
 
-def _check_relief(request: Request, known: Known) -> tuple[Mapping[str, Suspension], tuple[Decision, ...]]:
-    """What the request newly suspends, and newly decides."""
+def _check_relief(
+    request: Request, known: Known
+) -> tuple[Mapping[str, Suspension], tuple[Decision, ...], list[str]]:  # fmt: skip
+    """What the request newly suspends, and newly decides; and what else there is to say of its relief."""
     if request.relief is None:
         if request.relief_list is not None:
             raise ReviewError("a relief that nobody would sign")
-        return {}, ()
+        return {}, (), []
     before = known.roles.relief if known.roles else None
-    counted = before.version if before else 0
-    restarts = request.root is not None and request.relief.signed.version == 1 and counted > MAX_JUMP
-    _check_step("relief", request.relief.signed.version, 0 if restarts else counted)
-    targets = dict(request.relief.signed.targets)
-    old = dict(before.targets) if before else {}
-    suspended: Mapping[str, Suspension] = {}
-    decided: tuple[Decision, ...] = ()
-    if request.relief_list is not None:
-        relief = Relief.from_bytes(request.relief_list)
-        path = spelt(targets, relief_path(relief.list))
-        if path is None:
-            raise ReviewError(f"the request brings a relief of {relief.list} and does not sign it")
-        targets.pop(path).verify_length_and_hashes(request.relief_list)
-        for before_path in (relief_path(relief.list), formerly(relief_path(relief.list))):
-            old.pop(before_path, None)
-        fresh = relief.since(known.relief)
-        suspended, decided = fresh.suspended, fresh.decisions
-    if targets != old:
-        raise ReviewError("the request also changes the relief of another list")
-    return suspended, decided
+    version = before.version if before else 0
+    restarts = request.root is not None and request.relief.signed.version == 1 and version > MAX_JUMP
+    _check_step("relief", request.relief.signed.version, 0 if restarts else version)
+    if request.relief_list is None:
+        withdraw.check_others(request.relief.signed, before, None)
+        return {}, (), []
+    relief = Relief.from_bytes(request.relief_list)
+    path = spelt(request.relief.signed.targets, relief_path(relief.list))
+    if path is None or relief.list != request.about.list:
+        raise ReviewError(f"the request brings a relief of {relief.list} and does not sign it")
+    request.relief.signed.targets[path].verify_length_and_hashes(request.relief_list)
+    withdraw.check_others(request.relief.signed, before, relief)
+    fresh = relief.since(known.relief)
+    return fresh.suspended, fresh.decisions, _check_kept(relief, known.relief)
+
+
+def _check_kept(relief: Relief, known: Relief | None) -> list[str]:
+    """What a relief that counts from the beginning no longer says, in sentences; any other one says all of it."""
+    if known is None:
+        return []
+    # What this machine alone carries on, the published relief does not say
+    said = {reference: item for reference, item in known.suspended.items() if item.reason != CARRIED}
+    published = replace(known, suspended=said)
+    if relief.version > 1:
+        withdraw.check_kept(relief, published)
+        return []
+    lost = published.since(relief)
+    gone = f"{counted(len(lost.suspended), 'suspension')} and {counted(len(lost.decisions), 'decision')}"
+    return [f"the relief counts from the beginning, without {gone} of the one that this machine knows"]
 
 
 def _head_changes(before: Head | None, after: Head) -> list[str]:

@@ -4,37 +4,36 @@ Enters: the desk, references or names, a reason. Leaves: a `Request` of kind `re
 
 Rules
 - Relief only takes away. A suspension stays for ever: who wants the block back proposes a new entry, with a new
-  reference, that two people sign.
+  reference, that two people sign. A relief that leaves out what the published one says is neither signed nor published.
 - A decision has a person's reasons, and is not made by one whose key is among those that signed the entry or its
   renewal. That is asked when it is proposed, and again of its signatures before it is published.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from securesystemslib.exceptions import UnverifiedSignatureError
 from tuf.api.metadata import Metadata, TargetFile, Targets
 
 from blocklists import delta
 from blocklists.entry import as_text, is_reference
 from blocklists.errors import BlocklistError
-from blocklists.head import MAX_JUMP, Decision, Relief, Suspension, formerly, relief_path
+from blocklists.head import MAX_JUMP, Decision, Relief, Suspension, formerly, relief_path, spelt
 from blocklists.issuer import history
 from blocklists.issuer.request import About, Request
 from blocklists.issuer.rotate import holders, known_keys
-from blocklists.repository import LIFETIMES, RELIEF, TARGETS, public_form, relief_keys
+from blocklists.repository import LIFETIMES, RELIEF, TARGETS, public_form
+from blocklists.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
 
-    from tuf.api.metadata import Delegations
-
     from blocklists.issuer.desk import Desk
     from blocklists.issuer.keys import Card
+
+OVERTAKEN = "something else was published meanwhile: have the change proposed again"
 
 
 class WithdrawError(BlocklistError):
@@ -81,24 +80,57 @@ def decide(
 
 
 def check_relief(desk: Desk, request: Request) -> None:
-    """Before it is published: a relief is the step after the published one, and suspends entries alone. Raises
-    WithdrawError."""
+    """Before it is published: a relief is the step after the published one, keeps what that says, and suspends entries
+    alone. One that a list's version or a change of keys only renews may be overtaken. Raises WithdrawError."""
     current = desk.current()
     if request.relief is None or current is None:
         return
     version, before = request.relief.signed.version, current.relief.signed.version
-    if version > before + 1:
-        raise WithdrawError(f"the request makes relief version {version}; version {before} is published")
-    if request.relief_list is None:
+    overtaken = version <= before and not version <= MAX_JUMP < before
+    if overtaken and request.targets is not None and request.relief_list is None:
         return
-    relief = Relief.from_bytes(request.relief_list)
+    if overtaken or version > before + 1:
+        raise WithdrawError(
+            f"the request makes relief version {version}; version {before} is published", hint=OVERTAKEN
+        )
+    relief = Relief.from_bytes(request.relief_list) if request.relief_list is not None else None
+    check_others(request.relief.signed, current.relief.signed, relief)
+    if relief is None:
+        return
     known = _relief(desk, relief.list)
     wanted = known.version + 1 if known.version < MAX_JUMP else 1
     if relief.version != wanted:
         raise WithdrawError(f"the request makes version {relief.version} of the relief of {relief.list}, not {wanted}")
-    published = desk.head(relief.list)
+    published, applied = desk.head(relief.list), desk.relief(relief.list)
+    if applied is not None:
+        check_kept(relief, applied)
     if published is None or published.seal is not None:  # what the desk's client sees of one that is readable is enough
         check_entries(desk, relief, _listed(desk, relief.list, relief.since(known).suspended.keys()))
+
+
+def check_others(role: Targets, before: Targets | None, relief: Relief | None) -> None:
+    """A role changes no relief but the one that travels with it. Raises WithdrawError."""
+    after, old = dict(role.targets), dict(before.targets) if before else {}
+    if relief is not None:
+        path = relief_path(relief.list)
+        after.pop(spelt(after, path) or path, None)
+        for spelling in (path, formerly(path)):
+            old.pop(spelling, None)
+    if after != old:
+        raise WithdrawError("the request also changes the relief of another list")
+
+
+def check_kept(relief: Relief, before: Relief) -> None:
+    """A relief says what the one before says, in the same words: one person cannot bring a block back, or take a
+    decision away. Raises WithdrawError."""
+    hint = "have it proposed again, and ask who changed the request on its way"
+    for reference, item in before.suspended.items():
+        if relief.suspended.get(reference) != item:
+            raise WithdrawError(f"the request takes back, or changes, the suspension of {reference}", hint=hint)
+    for decision in before.since(relief).decisions:
+        raise WithdrawError(
+            f"the request takes back, or changes, the decision on appeal {shown(decision.appeal)}", hint=hint
+        )
 
 
 def check_entries(desk: Desk, relief: Relief, entries: Collection[str]) -> None:
@@ -107,17 +139,17 @@ def check_entries(desk: Desk, relief: Relief, entries: Collection[str]) -> None:
         raise WithdrawError(f"the request suspends {min(stray)}, which is no entry of {relief.list}")
 
 
-def check_deciders(desk: Desk, request: Request, delegations: Delegations | None) -> None:
-    """Before it is published: each decision that is new in the request is signed by the person whom it names, and
-    that person signed no version in which the entry came. Raises WithdrawError."""
-    if request.relief is None or request.relief_list is None or delegations is None:
+def check_deciders(desk: Desk, request: Request) -> None:
+    """Before it is published, and with signatures that hold: each decision that is new in the request is signed by the
+    person whom it names, and that person signed no version in which the entry came. Raises WithdrawError."""
+    if request.relief is None or request.relief_list is None:
         return
     relief = Relief.from_bytes(request.relief_list)
     fresh = relief.since(desk.relief(relief.list)).decisions
     if not fresh:
         return
     names = holders(desk)
-    deciders = {names.get(keyid, "") for keyid in _signed_by(request.relief, delegations)}
+    deciders = {names.get(keyid, "") for keyid in request.relief.signatures}
     for decision in fresh:
         if decision.by not in deciders:
             raise WithdrawError(
@@ -126,17 +158,6 @@ def check_deciders(desk: Desk, request: Request, delegations: Delegations | None
             )
         if decision.by in {names.get(keyid) for keyid in history.signers(desk, relief.list, decision.reference)}:
             raise WithdrawError(f"{decision.by} signed {decision.reference}: somebody else decides on the appeal")
-
-
-def _signed_by(metadata: Metadata[Targets], delegations: Delegations) -> set[str]:
-    """Key ids of role `relief` whose signature holds."""
-    found = set()
-    for keyid, key in relief_keys(delegations).items():
-        if keyid in metadata.signatures:
-            with suppress(UnverifiedSignatureError):
-                key.verify_signature(metadata.signatures[keyid], metadata.signed_bytes)
-                found.add(keyid)
-    return found
 
 
 def find(desk: Desk, name: str, wanted: Collection[str]) -> Mapping[str, str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from securesystemslib.signer import Signature
 from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 
 from blocklists import durable, verify
@@ -374,6 +375,31 @@ def test_one_signature_short_is_not_published(world: World) -> None:
     assert world.listed(world.fetch()) == set(NAMES)
 
 
+@pytest.mark.parametrize("stranger", [False, True])
+def test_a_signature_that_does_not_hold_is_neither_published_nor_recorded(tmp_path: Path, *, stranger: bool) -> None:
+    world = World(tmp_path, names=("alice", "bob", "carol"))
+    desk, carol = world.rehearsal.desk, world.signer("carol")
+    dave = Keyring.create(world.folder / "dave", "dave", PASSPHRASE)
+    changes: list[Callable[[], Request]] = [
+        lambda: rotate.rotate(desk, come=[dave.card], now=world.now, author="alice"),
+        lambda: request_for(world, add=["new.example"]),
+    ]
+    for proposed in changes:
+        copies = signed_by(world, proposed(), "alice", "bob")
+        for role in ("root", "targets", "relief"):
+            metadata = getattr(copies[1], role)
+            if metadata is not None:
+                keyid = "0" * 64 if stranger else carol.card.keys[role].keyid
+                metadata.signatures[keyid] = Signature(keyid, "00" * 64)
+        published(world, copies)
+    signed = {role: {world.signer(name).card.keys[role].keyid for name in ("alice", "bob")} for role in carol.card.keys}
+    current = world.current()
+    for role in ("root", "targets", "relief"):
+        assert set(getattr(current, role).signatures) == signed[role]
+    (reference,) = withdraw.find(desk, LIST, ["new.example"])
+    assert history.signers(desk, LIST, reference) == signed["targets"]
+
+
 def test_a_change_that_another_has_overtaken_is_not_published(world: World) -> None:
     late = signed_by(world, request_for(world, add=["late.example"]), "alice", "bob")
     world.rehearsal.change(LIST, add=["early.example"])
@@ -651,6 +677,143 @@ def test_an_appeal_is_decided_by_somebody_who_did_not_sign_the_entry(world: Worl
     assert relief is not None
     assert reference in relief.suspended
     assert (relief.decisions[0].outcome, relief.decisions[0].by) == ("granted", "Judge")
+
+
+def other_relief(request: Request, change: Callable[[Relief], Relief]) -> Request:
+    """Somebody exchanges the relief on its way, before it is signed."""
+    assert request.relief is not None
+    data = change(Relief.from_bytes(request.relief_list or b"")).to_bytes()
+    role, path = Metadata(Targets.from_dict(request.relief.signed.to_dict())), f"{LIST}.relief.json"
+    role.signed.targets[path] = TargetFile.from_data(path, data, ["sha256"])
+    return replace(request, relief=role, relief_list=data)
+
+
+def unread(world: World, request: Request, name: str) -> Request:
+    """The relief signed by one who did not look."""
+    assert request.relief is not None
+    request.relief.sign(world.signer(name).signer("relief", lambda _: PASSPHRASE), append=True)
+    return request
+
+
+@pytest.mark.parametrize("stripped", [False, True])
+def test_a_decision_that_something_else_has_overtaken_is_refused_and_not_dropped(
+    tmp_path: Path, *, stripped: bool
+) -> None:
+    world = World(tmp_path, names=("alice", "bob", "carol"))
+    desk, carol = world.rehearsal.desk, world.signer("carol")
+    published(world, signed_by(world, request_for(world, add=["new.example"]), "alice", "bob"))
+    (reference,) = withdraw.find(desk, LIST, ["new.example"])
+    (decision,) = signed_by(
+        world,
+        withdraw.decide(
+            desk, LIST, appeal="A-1", reference=reference, outcome="upheld", reasons="x", officer=carol.card,
+            now=world.now,
+        ),
+        "carol",
+    )  # fmt: skip
+    late = withdraw.suspend(desk, LIST, ["slots.example"], reason="x", now=world.now, author="bob")
+    (late,) = signed_by(world, late, "bob")
+    world.rehearsal.add_basis("other", "order-17", BASIS)
+    world.rehearsal.change("other", add=["bet.example"], basis="order-17", category="gambling")
+    first = withdraw.suspend(desk, "other", ["bet.example"], reason="x", now=world.now, author="alice")
+    published(world, signed_by(world, first, "alice"))
+    for overtaken in (decision, late):
+        with pytest.raises(withdraw.WithdrawError, match="relief version 2; version 2 is published") as refusal:
+            published(world, [replace(overtaken, relief_list=None) if stripped else overtaken])
+        assert "proposed again" in (refusal.value.hint or "")
+    assert desk.relief(LIST) is None
+
+
+def test_a_version_whose_renewed_relief_was_overtaken_is_published_without_it(world: World) -> None:
+    world.later(days=50)
+    published(world, signed_by(world, renew.roles(world.rehearsal.desk, now=world.now, author="a"), "alice", "bob"))
+    world.later(days=50)
+    copies = signed_by(world, request_for(world, add=["new.example"]), "alice", "bob")
+    assert copies[0].relief is not None
+    request = withdraw.suspend(world.rehearsal.desk, LIST, ["dice.example"], reason="x", now=world.now, author="alice")
+    published(world, signed_by(world, request, "alice"))
+    published(world, copies)
+    verified = world.fetch()
+    assert verified.relief is not None
+    assert (len(verified.relief.suspended), "new.example" in world.listed(verified)) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda relief: replace(relief, suspended={k: v for k, v in relief.suspended.items() if v.reason == "second"}),
+        lambda relief: replace(
+            relief, suspended={k: replace(v, reason="other words") for k, v in relief.suspended.items()}
+        ),
+        lambda relief: replace(relief, decisions=()),
+        lambda relief: replace(relief, decisions=tuple(replace(one, outcome="upheld") for one in relief.decisions)),
+    ],
+)
+def test_one_person_cannot_take_back_what_the_published_relief_says(
+    tmp_path: Path, change: Callable[[Relief], Relief]
+) -> None:
+    world = World(tmp_path, names=("alice", "bob", "carol"))
+    desk, carol = world.rehearsal.desk, world.signer("carol")
+    published(world, signed_by(world, request_for(world, add=["new.example"]), "alice", "bob"))
+    (reference,) = withdraw.find(desk, LIST, ["new.example"])
+    granted = withdraw.decide(
+        desk, LIST, appeal="A-1", reference=reference, outcome="granted", reasons="x", officer=carol.card, now=world.now
+    )
+    published(world, signed_by(world, granted, "carol"))
+    honest = withdraw.suspend(desk, LIST, ["dice.example"], reason="second", now=world.now, author="bob")
+    with pytest.raises(ReviewError, match="takes back, or changes"):
+        world.rehearsal.review(other_relief(honest, change), world.signer("bob"))
+    with pytest.raises(withdraw.WithdrawError, match="takes back, or changes"):
+        published(world, [unread(world, other_relief(honest, change), "bob")])
+    published(world, signed_by(world, honest, "bob"))
+    relief = world.fetch().relief
+    assert relief is not None
+    assert (len(relief.suspended), len(relief.decisions)) == (2, 1)
+
+
+def test_a_relief_leaves_those_of_other_lists_as_they_are(world: World) -> None:
+    desk = world.rehearsal.desk
+    world.rehearsal.add_basis("other", "order-17", BASIS)
+    world.rehearsal.change("other", add=["bet.example"], basis="order-17", category="gambling")
+    request = withdraw.suspend(desk, "other", ["bet.example"], reason="x", now=world.now, author="alice")
+    published(world, signed_by(world, request, "alice"))
+    honest = withdraw.suspend(desk, LIST, ["dice.example"], reason="x", now=world.now, author="bob")
+    forged = other_relief(honest, lambda relief: relief)
+    assert forged.relief is not None
+    del forged.relief.signed.targets["other.relief.json"]
+    with pytest.raises(ReviewError, match="relief of another list"):
+        world.rehearsal.review(forged, world.signer("bob"))
+    with pytest.raises(withdraw.WithdrawError, match="relief of another list"):
+        published(world, [unread(world, forged, "bob")])
+    moved = replace(honest, about=replace(honest.about, list="other"))
+    with pytest.raises(ReviewError, match="does not sign it"):
+        world.rehearsal.review(moved, world.signer("bob"))
+
+
+def test_what_is_withdrawn_stays_so_when_its_entry_has_gone(world: World) -> None:
+    desk = world.rehearsal.desk
+    for names in (["dice.example"], ["slots.example"]):
+        request = withdraw.suspend(desk, LIST, names, reason="x", now=world.now, author="bob")
+        published(world, signed_by(world, request, "bob"))
+        world.rehearsal.change(LIST, remove=names)
+    relief = desk.relief(LIST)
+    assert relief is not None
+    assert len(relief.suspended) == 2
+
+
+def test_a_relief_that_counts_from_the_beginning_says_what_it_leaves_out(world: World) -> None:
+    desk = world.rehearsal.desk
+    request = withdraw.suspend(desk, LIST, ["dice.example"], reason="x", now=world.now, author="bob")
+    published(world, signed_by(world, request, "bob"))
+    honest = withdraw.suspend(desk, LIST, ["slots.example"], reason="second", now=world.now, author="bob")
+    forged = other_relief(
+        honest,
+        lambda relief: replace(
+            relief, version=1, suspended={k: v for k, v in relief.suspended.items() if v.reason == "second"}
+        ),
+    )
+    remarks = world.rehearsal.review(forged, world.signer("bob")).remarks
+    assert any("from the beginning, without 1 suspension and 0 decisions" in remark for remark in remarks)
 
 
 # -- renewal, history --------------------------------------------------------------------------------------------------
