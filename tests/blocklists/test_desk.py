@@ -27,7 +27,7 @@ from blocklists.issuer import history, propose, renew, rotate, show, withdraw
 from blocklists.issuer.command import issuer
 from blocklists.issuer.desk import Desk
 from blocklists.issuer.keys import Card, Keyring
-from blocklists.issuer.known import at_desk, fingerprint, look_up
+from blocklists.issuer.known import at_desk, look_up
 from blocklists.issuer.publish import PublishError
 from blocklists.issuer.rehearsal import PASSPHRASE
 from blocklists.issuer.request import Request, merge
@@ -37,6 +37,7 @@ from blocklists.issuer.schemes import PERSONAL
 from blocklists.issuer.show import KINDS
 from blocklists.issuer.sign import sign
 from blocklists.relief import entries_among
+from blocklists.repository import fingerprint
 from resolver import _core
 from tests.rigs.issuer_world import (
     BASIS,

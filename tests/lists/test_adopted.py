@@ -20,6 +20,7 @@ from blocklists.issuer.restore import restore
 from blocklists.issuer.review import ReviewError, review
 from blocklists.issuer.sealing import SealingError
 from blocklists.issuer.sign import sign
+from blocklists.repository import fingerprint
 from blocklists.sealed import keys
 from resolver.lists import fetch
 from resolver.lists.fetch import Mirror
@@ -242,6 +243,29 @@ def test_a_list_that_was_adopted_is_changed_at_its_source_alone_which_each_signe
     chain.first.desk.published.rename(chain.folder / "away")
     with pytest.raises(VerifyError):
         chain.second.review(request, signer)
+
+
+def test_a_signer_sees_by_which_root_a_source_is_asked_and_where_it_is_another_one(chain: Chain) -> None:
+    if chain.sealed:
+        pytest.skip("what is seen of a source is the same")
+    desk, signer, true = chain.second.desk, chain.second.signers[0], chain.first.desk
+    chain.first.change(LIST, add=["planted-new.example"])
+    told = chain.second.review(chain.request(desk, true, LIST), signer).remarks
+    mark = fingerprint(true.trusted_root.read_bytes())
+    assert f"the source's root has the SHA-256 {mark}: compare it by telephone" in told
+    assert not [line for line in told if line.startswith("another")]
+    false = Rehearsal.create(chain.folder / "false", ISSUER, clock=chain.first.clock)
+    false.add_basis("other", "order-17", BASIS)
+    for names in ([*NAMES, "victim.example"], ["second.example"], ["third.example"]):
+        false.change("other", add=names, basis="order-17", category="abuse")
+    told = chain.second.review(chain.request(desk, false.desk, "other"), signer).remarks
+    other = fingerprint(false.desk.trusted_root.read_bytes())
+    assert f"the source's root has the SHA-256 {other}: compare it by telephone" in told
+    assert [line for line in told if line.startswith("another")] == [
+        f"another root than before: that of {ISSUER.name} had the SHA-256 {mark}",
+        f"another address than before: {true.published}",
+        f"another list than before: {LIST}",
+    ]
 
 
 def test_a_desk_says_what_is_due_also_where_it_adopted_a_list_that_nobody_there_reads(chain: Chain) -> None:
