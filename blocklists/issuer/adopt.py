@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from blocklists import document, verify
+from blocklists.adopted import folder_name
 from blocklists.client import Client, translated
 from blocklists.counted import counted
 from blocklists.entry import as_text
@@ -62,7 +63,7 @@ def adopt(
     if own is None:
         raise AdoptError(f"{name} knows no ground {ground!r}", hint="stopsign issuer basis adds one")
     source = Adopted(source_list, 1, desk.issuer, {}, repository, root)
-    folder = desk.folder / "adopted" / name
+    folder = state_of(desk.folder / "adopted", name, source)
     found = seen(source, folder, now=now, min_threshold=min_threshold)
     if before is not None and before.state == found.head.state and before.adopted[0].version == found.head.version:
         raise AdoptError(f"{name} is what the source publishes already")
@@ -79,6 +80,18 @@ def adopt(
     )  # fmt: skip
     note = f"adopts {source_list} version {found.head.version} of {found.head.issuer.name}"
     return whole(current, About("list", name, author, as_text(now), note), head, data, now)
+
+
+def state_of(above: Path, name: str, source: Adopted) -> Path:
+    """The folder of what was seen of a source for the list `name`. What was seen by another root, or of another list,
+    is of another source: one that was founded again begins again."""
+    folder, former = above / f"{name}.{folder_name(source)}", above / name  # formerly one for all sources
+    root = former / "root.json"
+    if not folder.exists() and root.exists() and root.read_bytes() == source.root:
+        before = verify.on_disk(former)
+        if before is None or before.head.list == source.list:
+            former.rename(folder)
+    return folder
 
 
 def seen(source: Adopted, folder: Path, *, now: datetime, min_threshold: int = 2) -> Verified:

@@ -83,7 +83,8 @@ def look_up(
     if head is None or not head.adopted:
         return found
     # A signature is not given on another machine's word of what the source publishes
-    source = adopt.seen(head.adopted[0], folder / "adopted" / head.list, now=now, min_threshold=min_threshold)
+    state = adopt.state_of(folder / "adopted", head.list, head.adopted[0])
+    source = adopt.seen(head.adopted[0], state, now=now, min_threshold=min_threshold)
     return replace(found, source=source)
 
 
