@@ -124,5 +124,10 @@ def _known(folder: Path) -> Relief | None:
         raise VerifyError("storage", f"{folder / 'relief.json'} is damaged: {error}") from error
 
 
+def folder_name(source: Adopted) -> str:
+    """What the folder of a source is called: by its list and its root, which are another source where they change."""
+    return f"{source.list}-{hashlib.sha256(source.root).hexdigest()[:16]}"
+
+
 def _folder(state: Path, source: Adopted) -> Path:
-    return state / "sources" / f"{source.list}-{hashlib.sha256(source.root).hexdigest()[:16]}"
+    return state / "sources" / folder_name(source)

@@ -105,6 +105,12 @@ def final(fields: Mapping[str, Any]) -> Key:
     return Key.from_dict(hashlib.sha256(canonical(fields)).hexdigest(), dict(fields))
 
 
+def fingerprint(root: bytes) -> str:
+    """What is read out on the telephone: the SHA-256 of a root's file, in groups of eight; `sha256sum` agrees."""
+    digest = hashlib.sha256(root).hexdigest()
+    return " ".join(digest[at : at + 8] for at in range(0, 64, 8))
+
+
 def formerly_id(key: Key) -> str:
     """The id that 0.1 gave the key, computed without its holder's name."""
     return final({field: value for field, value in key.to_dict().items() if field != _HOLDER}).keyid

@@ -7,7 +7,8 @@ Rules
 - What is signed is the source's state hash and document as they are. A sealed one is not opened: its stanzas and its
   file go over unchanged, so those who subscribe to the source open it. Appeals are encrypted to the adopter's key.
 - Each key of a ground in the document gets the adopter's ground, with the source's beside it: the stop page names both.
-- Each signer's machine asks the source itself. A signature is not given on another machine's word.
+- Each signer's machine asks the source itself. A signature is not given on another machine's word. What it is asked
+  by, the source's root, is the request's own: the signer compares its fingerprint, and sees where it is another one.
 - A list that was adopted is changed by adopting again, and by withdrawing; nothing is proposed on it.
 """
 
@@ -18,6 +19,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from blocklists import document, verify
+from blocklists.adopted import folder_name
 from blocklists.client import Client, translated
 from blocklists.counted import counted
 from blocklists.entry import as_text
@@ -26,8 +28,10 @@ from blocklists.fetch import Deadline, place
 from blocklists.head import Adopted, Basis, Head, full_path
 from blocklists.issuer.reader import appeals_key, encrypted_to
 from blocklists.issuer.request import About
+from blocklists.repository import fingerprint
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -59,7 +63,7 @@ def adopt(
     if own is None:
         raise AdoptError(f"{name} knows no ground {ground!r}", hint="stopsign issuer basis adds one")
     source = Adopted(source_list, 1, desk.issuer, {}, repository, root)
-    folder = desk.folder / "adopted" / name
+    folder = state_of(desk.folder / "adopted", name, source)
     found = seen(source, folder, now=now, min_threshold=min_threshold)
     if before is not None and before.state == found.head.state and before.adopted[0].version == found.head.version:
         raise AdoptError(f"{name} is what the source publishes already")
@@ -78,6 +82,18 @@ def adopt(
     return whole(current, About("list", name, author, as_text(now), note), head, data, now)
 
 
+def state_of(above: Path, name: str, source: Adopted) -> Path:
+    """The folder of what was seen of a source for the list `name`. What was seen by another root, or of another list,
+    is of another source: one that was founded again begins again."""
+    folder, former = above / f"{name}.{folder_name(source)}", above / name  # formerly one for all sources
+    root = former / "root.json"
+    if not folder.exists() and root.exists() and root.read_bytes() == source.root:
+        before = verify.on_disk(former)
+        if before is None or before.head.list == source.list:
+            former.rename(folder)
+    return folder
+
+
 def seen(source: Adopted, folder: Path, *, now: datetime, min_threshold: int = 2) -> Verified:
     """What a source publishes now, verified from its own root; of a sealed list its head. Raises VerifyError."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,9 +105,9 @@ def seen(source: Adopted, folder: Path, *, now: datetime, min_threshold: int = 2
     )  # fmt: skip
 
 
-def compared(head: Head, found: Verified) -> list[str]:
-    """What a signer has to know of an adopted version, in sentences. Raises AdoptError where the source says something
-    else than the request."""
+def compared(head: Head, found: Verified, before: Head | None) -> list[str]:
+    """What a signer has to know of an adopted version, in sentences; `before`: the version that was signed last. Raises
+    AdoptError where the source says something else than the request."""
     source, theirs = head.adopted[0], found.head
     same = (
         head.state == theirs.state, head.entries == theirs.entries, head.full_size == theirs.full_size,
@@ -108,10 +124,22 @@ def compared(head: Head, found: Verified) -> list[str]:
     chain = "".join(f", who adopted it from {one.issuer.name}" for one in head.adopted[1:])
     return [
         f"adopts {source.list} version {source.version} of {source.issuer.name} at {source.repository}{chain}",
+        f"the source's root has the SHA-256 {fingerprint(source.root)}: compare it by telephone",
+        *(_moved(source, before.adopted[0]) if before else ()),
         f"{counted(head.entries, 'entry')}, {what}; {head.state}",
         "what is withdrawn there is withdrawn here",
         *([encrypted_to(head.seal.appeals_key)] if head.seal else []),
     ]
+
+
+def _moved(source: Adopted, before: Adopted) -> Iterator[str]:
+    """Where a source is not the one of the version before."""
+    if source.root != before.root:
+        yield f"another root than before: that of {before.issuer.name} had the SHA-256 {fingerprint(before.root)}"
+    if source.repository != before.repository:
+        yield f"another address than before: {before.repository}"
+    if source.list != before.list:
+        yield f"another list than before: {before.list}"
 
 
 def _answered_here(head: Head, theirs: Head) -> Seal | None:

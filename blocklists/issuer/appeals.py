@@ -87,7 +87,9 @@ def take_in(desk: Desk, data: bytes) -> tuple[str, list[Appeal]]:
 def inbox(desk: Desk) -> list[Waiting]:
     """Every appeal that is kept, the nearest deadline first."""
     found, key = [], reader_key(desk)
-    for path in sorted((desk.folder / "appeals" / "inbox").glob("A-*.*")):
+    folder = desk.folder / "appeals" / "inbox"
+    # By their endings: a file that was cut off while it was written has another one
+    for path in (*folder.glob("A-*.json"), *folder.glob("A-*.sealed")):
         try:
             data = path.read_bytes()
             fields = json.loads(data if path.suffix == ".json" else vault.opened(data, desk.ask()))

@@ -57,11 +57,12 @@ def restore_(
 ) -> None:  # fmt: skip
     """Make a desk of what the web host has, when the desk itself is lost. Its own keys come by keys change --online."""
     from blocklists.head import Issuer
-    from blocklists.issuer import known, restore
+    from blocklists.issuer import restore
+    from blocklists.repository import fingerprint
 
     issuing = Issuer(name, contact, appeals) if name and contact and appeals else None
     desk = restore.restore(folder, published, trusted_root, issuer=issuing, now=now(), min_threshold=min_threshold)
-    say(f"the root has the SHA-256 {known.fingerprint(trusted_root.read_bytes())}: compare it by telephone")
+    say(f"the root has the SHA-256 {fingerprint(trusted_root.read_bytes())}: compare it by telephone")
     say(f"desk in {folder}, with {', '.join(desk.lists()) or 'no list'}; now: stopsign issuer keys change --online")
 
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 T = TypeVar("T", Root, Targets, Snapshot, Timestamp)
 
 
+_MADE, _COMING = ".made-", ".coming"
+"""Where a new desk is made, and the file there with the names of what is put in place."""
 RESTORE = "copy it from the web host, or make a new desk of what is there: stopsign issuer restore"
 
 
@@ -105,10 +108,18 @@ class Desk:
         if (folder / "desk.json").exists():
             raise DeskError(f"{folder} is a desk already")
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".made-", dir=folder) as part:
-            yield Path(part)
+        _take_back(folder)
+        with tempfile.TemporaryDirectory(prefix=_MADE, dir=folder) as made:
+            part = Path(made)
+            yield part
             # desk.json last: with it the folder is a desk
-            for path in sorted(Path(part).iterdir(), key=lambda path: path.name == "desk.json"):
+            paths = sorted(part.iterdir(), key=lambda path: path.name == "desk.json")
+            for path in paths:
+                if (goal := folder / path.name).is_dir() and any(goal.iterdir()):
+                    raise DeskError(f"{goal} is there already, and would be lost", hint="move it away")
+            coming = [path.name for path in paths if not (folder / path.name).is_file()]
+            durable.replace(part / _COMING, json.dumps(coming).encode())
+            for path in paths:
                 durable.rename(path, folder / path.name)
 
     @staticmethod
@@ -246,6 +257,18 @@ class Desk:
             yield
         finally:
             os.close(handle)
+
+
+def _take_back(folder: Path) -> None:
+    """Remove what a try to make a desk put in place before it was cut off: what had come and is no longer in its own
+    folder, where the desk.json still is."""
+    for part in folder.glob(f"{_MADE}*"):
+        if (part / _COMING).exists() and (part / "desk.json").exists():
+            for name in json.loads((part / _COMING).read_bytes()):
+                if not (part / name).exists():
+                    goal = folder / name
+                    shutil.rmtree(goal) if goal.is_dir() else goal.unlink(missing_ok=True)
+            shutil.rmtree(part)
 
 
 def _load(path: Path, kind: type[T]) -> Metadata[T]:

@@ -47,19 +47,18 @@ def record(
     (the delta, of a first version the document); of a sealed list the file of the vault, empty where that is not
     there."""
     place = folder / head.list
-    place.mkdir(parents=True, exist_ok=True)
     if not isinstance(steps, bytes):
-        path = place / f"{head.version}.zst"
-        if not isinstance(steps, Path):
-            delta.write(path, steps)
-        elif head.delta is not None:
-            shutil.copyfile(steps, path)
-        else:
-            delta.write_first(path, steps, head.full_size)
+        with durable.replaced(place / f"{head.version}.zst") as path:
+            if not isinstance(steps, Path):
+                delta.write(path, steps)
+            elif head.delta is not None:
+                shutil.copyfile(steps, path)
+            else:
+                delta.write_first(path, steps, head.full_size)
     elif steps:
         durable.replace(place / f"{head.version}.sealed", steps)  # what is published holds no name to make it from
     about = {"state": head.state, "signed_by": sorted(signed_by), "published": published}
-    (place / f"{head.version}.json").write_text(json.dumps(about))
+    durable.replace(place / f"{head.version}.json", json.dumps(about).encode())
 
 
 def between(desk: Desk, name: str, first: int, last: int) -> list[tuple[bytes, bytes]]:

@@ -33,7 +33,7 @@ from blocklists.fetch import Deadline, place
 from blocklists.head import Head, HeadError, head_path, spelt
 from blocklists.issuer import adopt
 from blocklists.issuer.review import Known
-from blocklists.repository import ROOT, public_form, relief_keys
+from blocklists.repository import ROOT, fingerprint, public_form, relief_keys
 
 if TYPE_CHECKING:
     from blocklists.fetch import Place
@@ -83,14 +83,9 @@ def look_up(
     if head is None or not head.adopted:
         return found
     # A signature is not given on another machine's word of what the source publishes
-    source = adopt.seen(head.adopted[0], folder / "adopted" / head.list, now=now, min_threshold=min_threshold)
+    state = adopt.state_of(folder / "adopted", head.list, head.adopted[0])
+    source = adopt.seen(head.adopted[0], state, now=now, min_threshold=min_threshold)
     return replace(found, source=source)
-
-
-def fingerprint(data: bytes) -> str:
-    """What is read out on the telephone: the SHA-256 of the root's file, in groups of eight; `sha256sum` agrees."""
-    digest = hashlib.sha256(data).hexdigest()
-    return " ".join(digest[at : at + 8] for at in range(0, 64, 8))
 
 
 def _look_up(folder: Path, request: Request, where: Place, now: datetime, min_threshold: int) -> Known:

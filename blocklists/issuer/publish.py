@@ -379,9 +379,7 @@ def _flip(desk: Desk, stage: Path) -> None:
 def _follow(desk: Desk, stage: Path) -> None:
     """What the desk itself keeps moves on to what is published now."""
     for path in sorted((stage / "ledger").rglob("*.*")):
-        goal = desk.folder / "ledger" / path.relative_to(stage / "ledger")
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        path.replace(goal)
+        durable.rename(path, desk.folder / "ledger" / path.relative_to(stage / "ledger"))
     current, coming = desk.current(), desk.folder / "online.next"
     if current is not None and coming.exists() and _online(desk, current.root.signed).folder == coming:
         # Card last: until it is there, `online.next/` is what the root names

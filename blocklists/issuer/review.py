@@ -357,7 +357,7 @@ def _check_adopted(
     _check_step(f"the list {head.list}", head.version, before.head.version if before else 0)
     if source is None or request.full is None or (before is not None and not before.head.adopted):
         raise ReviewError("the request adopts a list, and it was not compared with the source")
-    remarks = adopt.compared(head, source)
+    remarks = adopt.compared(head, source, before.head if before else None)
     if head.seal is not None:
         return _Found(entries=None), remarks
     whole = document.check(

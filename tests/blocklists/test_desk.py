@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 from tuf.api.metadata import Metadata
 
-from blocklists import delta, document, verify
+from blocklists import delta, document, durable, verify
 from blocklists.document import Summary
 from blocklists.entry import parse
 from blocklists.errors import VerifyError
@@ -25,9 +26,9 @@ from blocklists.head import HeadError, Relief, read_bases
 from blocklists.importers.intake import Candidate
 from blocklists.issuer import history, propose, renew, rotate, show, withdraw
 from blocklists.issuer.command import issuer
-from blocklists.issuer.desk import Desk
+from blocklists.issuer.desk import Desk, DeskError
 from blocklists.issuer.keys import Card, Keyring
-from blocklists.issuer.known import at_desk, fingerprint, look_up
+from blocklists.issuer.known import at_desk, look_up
 from blocklists.issuer.publish import PublishError
 from blocklists.issuer.rehearsal import PASSPHRASE
 from blocklists.issuer.request import Request, merge
@@ -37,6 +38,7 @@ from blocklists.issuer.schemes import PERSONAL
 from blocklists.issuer.show import KINDS
 from blocklists.issuer.sign import sign
 from blocklists.relief import entries_among
+from blocklists.repository import fingerprint
 from resolver import _core
 from tests.rigs.issuer_world import (
     BASIS,
@@ -564,6 +566,44 @@ def test_who_signed_an_entry_signed_it_also_after_others_renewed_it(tmp_path: Pa
     decision = {"appeal": "A-1", "reference": reference, "outcome": "upheld", "reasons": "I was right"}
     with pytest.raises(withdraw.WithdrawError, match="bob signed"):
         withdraw.decide(desk, LIST, **decision, officer=world.signer("bob").card, now=world.now)
+
+
+@pytest.mark.parametrize("after", [0, 4, 7])
+def test_a_desk_is_made_though_an_earlier_try_was_cut_off_while_it_was_put_in_place(
+    world: World, tmp_path: Path, after: int
+) -> None:
+    folder, desk = tmp_path / "again", world.rehearsal.desk
+    if not (process := os.fork()):
+        rename, done = durable.DISK.rename, 0
+
+        def cut_off(old: Path, new: Path) -> None:
+            nonlocal done
+            if new.parent == folder:
+                done += 1
+                if done > after:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            rename(old, new)
+
+        durable.DISK.rename = cut_off  # type: ignore[method-assign]
+        restore(folder, world.published, desk.trusted_root, now=world.now)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
+    assert not (folder / "desk.json").exists()
+    with Desk.made(folder, desk.issuer) as made:
+        assert made.current() is None
+    assert {path.name for path in folder.iterdir()} == {
+        "bases", "desk.json", "drafts", "online", "published", "requests",
+    }  # fmt: skip
+
+
+def test_a_new_desk_takes_the_place_of_nothing_that_somebody_keeps_there(world: World, tmp_path: Path) -> None:
+    folder, kept = tmp_path / "again", tmp_path / "again" / "ledger" / "kept"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"names")
+    with pytest.raises(DeskError, match="ledger is there already"):
+        restore(folder, world.published, world.rehearsal.desk.trusted_root, now=world.now)
+    assert [path.name for path in folder.iterdir()] == ["ledger"]
+    assert kept.read_bytes() == b"names"
 
 
 # -- smaller -----------------------------------------------------------------------------------------------------------

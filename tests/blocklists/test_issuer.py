@@ -467,6 +467,27 @@ def test_the_timestamp_is_refreshed_without_anybody_and_the_snapshot_when_it_nea
     assert world.fetch().versions == (1, 10, 4, 2)
 
 
+def test_the_ledger_is_on_the_disk_before_what_was_staged_goes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, fsync, rmtree = world.rehearsal.desk, os.fsync, shutil.rmtree
+    synced: set[int] = set()
+    at_the_end: list[set[int]] = []
+
+    def noted(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def gone(path: Path, **options: Any) -> None:
+        if path == desk.folder / "staged" and path.exists():
+            at_the_end.append(set(synced))
+        rmtree(path, **options)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(shutil, "rmtree", gone)
+    world.rehearsal.change(LIST, add=["new.example"])
+    folder = desk.folder / "ledger" / LIST
+    assert {path.stat().st_ino for path in (folder, folder / "2.zst", folder / "2.json")} <= at_the_end[-1]
+
+
 def test_old_files_go_and_a_client_in_the_middle_of_a_fetch_still_finds_its_own(world: World) -> None:
     for number in range(publish.KEEP + 4):
         world.rehearsal.change(LIST, add=[f"n{number}.example"])

@@ -87,6 +87,14 @@ def test_a_damaged_inbox_is_said_and_never_skipped(desk: Desk) -> None:
         appeals.waiting(desk)
 
 
+def test_what_was_cut_off_while_an_appeal_came_in_is_no_appeal(desk: Desk) -> None:
+    appeals.take_in(desk, sealed(desk, ONE))
+    path = desk.folder / "appeals" / "inbox" / f"{ONE.appeal}.json"
+    for ending in (".json.new", ".sealed.new"):
+        path.with_name(f"A-000000000001{ending}").write_bytes(path.read_bytes()[:20])
+    assert [waiting.appeal for waiting in appeals.inbox(desk)] == [ONE]
+
+
 def test_the_commands(desk: Desk, tmp_path: Path) -> None:
     def said(*arguments: str) -> Any:
         command = ["issuer", "appeals", *arguments, "--dir", str(desk.folder)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from blocklists.issuer.restore import restore
 from blocklists.issuer.review import ReviewError, review
 from blocklists.issuer.sealing import SealingError
 from blocklists.issuer.sign import sign
+from blocklists.repository import fingerprint
 from blocklists.sealed import keys
 from resolver.lists import fetch
 from resolver.lists.fetch import Mirror
@@ -242,6 +244,66 @@ def test_a_list_that_was_adopted_is_changed_at_its_source_alone_which_each_signe
     chain.first.desk.published.rename(chain.folder / "away")
     with pytest.raises(VerifyError):
         chain.second.review(request, signer)
+
+
+@pytest.fixture
+def readable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Chain:
+    cheap(monkeypatch)
+    return Chain(tmp_path, sealed=False)
+
+
+def test_a_source_that_was_founded_again_is_adopted_under_the_same_name(readable: Chain) -> None:
+    desk, first = readable.second.desk, readable.first
+    first.change(LIST, add=["planted-new.example"])
+    readable.adopt(readable.second, first.desk, LIST)
+    again = Rehearsal.create(readable.folder / "again", ISSUER, clock=first.clock)
+    again.add_basis(LIST, "order-17", BASIS)
+    again.change(LIST, add=["planted-again.example"], basis="order-17", category="abuse")
+    readable.adopt(readable.second, again.desk, LIST)
+    head = desk.head("adopted")
+    assert head is not None
+    assert (head.version, head.adopted[0].version, head.entries) == (3, 1, 1)
+
+
+def test_what_was_seen_of_a_source_before_its_root_was_in_the_folder_s_name_still_counts(readable: Chain) -> None:
+    source, now = readable.first, datetime.fromtimestamp(readable.clock(), UTC)
+    source.change(LIST, add=["planted-new.example"])
+    older = readable.folder / "older"
+    shutil.copytree(source.desk.published, older)
+    source.change(LIST, add=["planted-more.example"])
+    readable.adopt(readable.second, source.desk, LIST)
+    for machine in (readable.second.desk.folder, *(one.folder / "known" for one in readable.second.signers)):
+        (folder,) = (machine / "adopted").iterdir()
+        folder.rename(machine / "adopted" / "adopted")
+    root = source.desk.trusted_root.read_bytes()
+    with pytest.raises(VerifyError) as refusal:
+        adopt.adopt(readable.second.desk, "adopted", str(older), LIST, root, "own", now=now, author="x")
+    assert refusal.value.reason == "rollback"
+    source.change(LIST, add=["planted-most.example"])
+    readable.adopt(readable.second, source.desk, LIST)
+    assert not (readable.second.desk.folder / "adopted" / "adopted").exists()
+
+
+def test_a_signer_sees_by_which_root_a_source_is_asked_and_where_it_is_another_one(readable: Chain) -> None:
+    chain = readable
+    desk, signer, true = chain.second.desk, chain.second.signers[0], chain.first.desk
+    chain.first.change(LIST, add=["planted-new.example"])
+    told = chain.second.review(chain.request(desk, true, LIST), signer).remarks
+    mark = fingerprint(true.trusted_root.read_bytes())
+    assert f"the source's root has the SHA-256 {mark}: compare it by telephone" in told
+    assert not [line for line in told if line.startswith("another")]
+    false = Rehearsal.create(chain.folder / "false", ISSUER, clock=chain.first.clock)
+    false.add_basis("other", "order-17", BASIS)
+    for names in ([*NAMES, "victim.example"], ["second.example"], ["third.example"]):
+        false.change("other", add=names, basis="order-17", category="abuse")
+    told = chain.second.review(chain.request(desk, false.desk, "other"), signer).remarks
+    other = fingerprint(false.desk.trusted_root.read_bytes())
+    assert f"the source's root has the SHA-256 {other}: compare it by telephone" in told
+    assert [line for line in told if line.startswith("another")] == [
+        f"another root than before: that of {ISSUER.name} had the SHA-256 {mark}",
+        f"another address than before: {true.published}",
+        f"another list than before: {LIST}",
+    ]
 
 
 def test_a_desk_says_what_is_due_also_where_it_adopted_a_list_that_nobody_there_reads(chain: Chain) -> None:
