@@ -124,6 +124,24 @@ def test_a_withdrawal_that_cannot_be_read_refuses_the_file(tmp_path: Path) -> No
         taken(tmp_path, "domain,ended\na.example,1.1.26\n", by)
 
 
+@pytest.mark.parametrize(
+    ("part", "zone", "said"),
+    [
+        ("since: {field: day, zone: %s}", "Europe/Warsaw", "0001-01-01T00:00:00"),
+        ("expires: {field: day, zone: %s}", "America/New_York", "9999-12-31T23:59:59"),
+        ("withdrawn: {field: day, zone: %s, when: past}", "Europe/Warsaw", "0001-01-01T00:00:00"),
+        ("ground: {date: {field: day, zone: %s}}", "America/New_York", "0001-01-01T00:00:00Z"),
+    ],
+)
+def test_a_time_that_no_list_can_say_costs_its_row_alone(tmp_path: Path, part: str, zone: str, said: str) -> None:
+    by = declared(f"{{read: {{kind: csv}}, name: {{field: domain}}, {part % zone}}}")
+    intake = taken(tmp_path, f"domain,day\na.example,2027-01-01\nb.example,{said}\n", by)
+    assert [found.name for found in intake.candidates] == ["a.example"]
+    assert [(item.line, item.reason) for item in intake.rejected] == [
+        (3, f"{said!r} is a time before the year 1 or after 9999")
+    ]
+
+
 def test_a_column_that_sounds_like_a_withdrawal_must_be_mapped_or_ignored(tmp_path: Path) -> None:
     text = "domain,deleted_by\na.example,x\n"
     with pytest.raises(SourceError, match="sounds as if its rows were withdrawn"):
