@@ -388,6 +388,27 @@ def test_blocks_of_other_programs_mean_what_they_mean_there(
     assert names(intake(tmp_path, text, form)) == stopped
 
 
+def test_of_a_configuration_of_squid_the_acls_alone_that_it_denies_are_blocks(tmp_path: Path) -> None:
+    taken = intake(
+        tmp_path,
+        "acl bad dstdomain .casino.example \\\n  games.example # two of them\n"
+        "acl bank dstdomain .bank.example \\\n# its second name\n  www.casino.example\n"
+        "acl kept dstdomain .kept.example\nacl worse dstdomain .worse.example\nacl fine dstdomain .fine.example\n"
+        "visible_hostname proxy.isp.example\ncache_peer parent.isp.example parent 3128 0\n"
+        "logformat x %ts www.isp.example\n.apart.example\n"
+        "http_access allow localnet \\\n  BANK !worse\nhttp_access deny bad\nhttp_access deny !fine\n",
+        "squid",
+    )
+    assert names(taken) == {
+        "casino.example": "exact", "games.example": "exact", "worse.example": "subtree", "apart.example": "subtree",
+    }  # fmt: skip
+    reasons = {item.text: item.reason for item in taken.rejected}
+    assert reasons.pop(".bank.example") == reasons.pop(".fine.example")
+    assert reasons["acl kept dstdomain .kept.example"] == "an acl that no http_access denies"
+    assert reasons["visible_hostname proxy.isp.example"] == "neither acl … dstdomain nor one name alone"
+    assert "cache_peer parent.isp.example parent 3128 0" in reasons
+
+
 def test_a_hosts_line_that_leads_elsewhere_is_no_block_unless_it_is_named(tmp_path: Path) -> None:
     text = "0.0.0.0 a.example\n216.239.38.120 www.search.example\n::1 b.example\n"
     assert names(intake(tmp_path, text)) == {"a.example": "exact", "b.example": "exact"}
