@@ -3,6 +3,7 @@
     address=/example.com/0.0.0.0       dnsmasq: the name and the names below; `local=/name/` likewise
     server=/www.example.com/192.0.2.1  asked elsewhere: lets it pass (also `#`)
     local-zone: "example.com" always_nxdomain     Unbound; `transparent` lets the name and the names below pass
+    local-data: "www.example.com A 0.0.0.0"       Unbound: that name alone; with another address it passes
     acl bad dstdomain .example.com     Squid: the name and the names below; without the dot that name alone
     .example.com                       likewise, in a file that an acl names: one name a line
 
@@ -56,9 +57,10 @@ def read_squid(path: Path, intake: Intake) -> None:
 
 
 def read_unbound(path: Path, intake: Intake) -> None:
-    """Take the names of `local-zone:`. Raises SourceError when the file cannot be read."""
+    """Take the names of `local-zone:` and `local-data:`. Raises SourceError when the file cannot be read."""
     answered: dict[str, int] = {}
-    targets: dict[str, set[str]] = {}
+    data: dict[str, dict[str, int]] = {}
+    """Of a name its targets, each with its line."""
 
     def take(number: int, text: str, intake: Intake) -> None:
         if zone := _ZONE(text):
@@ -71,19 +73,25 @@ def read_unbound(path: Path, intake: Intake) -> None:
                 intake.let_pass(number, text, match="subtree", wins=False, name=name)
             else:
                 intake.reject(number, text, f"a local-zone of type {kind} is no block")
-        elif (data := _DATA(text)) and len(words := (data[1] or data[2] or "").split()) >= 3:
-            targets.setdefault(words[0].rstrip(".").lower(), set()).add(words[-1].rstrip(".").lower())
+        elif (record := _DATA(text)) and len(words := (record[1] or record[2] or "").split()) >= 3:
+            data.setdefault(words[0].rstrip(".").lower(), {}).setdefault(words[-1].rstrip(".").lower(), number)
         elif text.rstrip() != "server:":
             intake.reject(number, text, "no local-zone and no local-data")
 
-    _each(path, intake, take)
-    for name, number in answered.items():
-        others = [target for target in targets.get(name, set()) if not _leads_nowhere(target, intake.walls)]
+    def settle(number: int, name: str, match: Match) -> None:
+        others = [target for target in data.get(name, ()) if not _leads_nowhere(target, intake.walls)]
         if others:
             reason = f"leads to {others[0]}, which is no wall unless --walls names it"
-            intake.let_pass(number, name, match="subtree", wins=False, reason=reason)
+            intake.let_pass(number, name, match=match, wins=False, reason=reason)
         else:
-            intake.take(number, name, match="subtree")
+            intake.take(number, name, match=match)
+
+    _each(path, intake, take)
+    for name, number in answered.items():
+        settle(number, name, "subtree")
+    for name, targets in data.items():
+        if name not in answered:
+            settle(min(targets.values()), name, "exact")
 
 
 def _each(path: Path, intake: Intake, take: Callable[[int, str, Intake], None]) -> None:

@@ -388,6 +388,20 @@ def test_blocks_of_other_programs_mean_what_they_mean_there(
     assert names(intake(tmp_path, text, form)) == stopped
 
 
+def test_a_name_that_unbound_answers_within_a_zone_that_blocks_passes(tmp_path: Path) -> None:
+    taken = intake(
+        tmp_path,
+        'local-zone: "a.example" static\nlocal-data: "www.a.example A 192.0.2.7"\nlocal-data: "b.example A 0.0.0.0"\n'
+        'local-data: "c.example AAAA 2001:db8::7"\nlocal-zone: "d.example" redirect\nlocal-data: "d.example A ::"\n',
+        "unbound",
+    )
+    assert names(taken) == {"a.example": "exact", "b.example": "exact", "d.example": "subtree"}
+    assert [(item.line, item.text) for item in taken.rejected] == [(2, "www.a.example"), (4, "c.example")]
+    assert [notice.notice for notice in taken.notices] == [
+        "taken as exact, not as subtree: the list lets www.a.example pass"
+    ]
+
+
 def test_of_a_configuration_of_squid_the_acls_alone_that_it_denies_are_blocks(tmp_path: Path) -> None:
     taken = intake(
         tmp_path,
