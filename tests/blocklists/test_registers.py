@@ -149,6 +149,39 @@ def test_a_column_that_sounds_like_a_withdrawal_must_be_mapped_or_ignored(tmp_pa
     assert len(taken(tmp_path, text, declared("{read: {kind: csv}, name: {field: domain}, ignore: [deleted_by]}"))) == 1
 
 
+SEVERAL_LINES = (
+    "name;note\n"
+    'a.example;"one\n\nb.example;two"\n'
+    'c.example;"said ""no"" and\n#d.example;"\n'
+    'e.example;a "quoted" word\nf.example;"f" x\ng.example;g\n'
+)
+
+
+@pytest.mark.parametrize(
+    "by",
+    [
+        None, "{read: {kind: csv}, name: {field: name}}", "{read: {kind: csv, comment: '#'}, name: {field: 1}}",
+        "{read: {kind: csv, delimiter: ';', header: false, skip: 1}, name: {field: 1}}",
+    ],
+)  # fmt: skip
+def test_a_quoted_cell_of_several_lines_is_one_cell_and_none_of_its_lines_a_row(tmp_path: Path, by: str | None) -> None:
+    def read(text: str) -> Intake:
+        if by is not None:
+            return taken(tmp_path, text, declared(by))
+        (tmp_path / "table").write_text(text)
+        intake = Intake()
+        formats.read(tmp_path / "table", intake)
+        return intake
+
+    intake = read(SEVERAL_LINES)
+    assert [name for name, _, _ in names(intake)] == ["a.example", "c.example", "e.example", "g.example"]
+    assert [(item.line, item.reason.partition(":")[0]) for item in intake.rejected] == [(8, "not a row")]
+    for rest in ("b.example;y\n", 'b.example;y\nc.example;"z"\n', "b.example;y\n" * 8000, "b.example;\ufffd\n"):
+        with pytest.raises(SourceError, match=r"lines 3 to \d+: a quoted cell that does not end"):
+            read(f'name;note\ne.example;e\na.example;"x\n{rest}')
+    assert [item.line for item in read('name;note\ne.example;e\na.example;"x').rejected] == [3]
+
+
 XML = declared("{read: {kind: xml}, rows: row, name: {field: name}}")
 
 
