@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from tuf.api.exceptions import DownloadHTTPError
 
@@ -68,7 +68,7 @@ def download(address: str, to: Path, how: How, deadline: Deadline, *, most: int)
                 file.write(chunk)
         if how.checksum is not None:
             beside = b"".join(_octets(_beside(address, how.checksum), how, deadline, BESIDE))
-            signatures.check_checksum(to, beside)
+            signatures.check_checksum(to, beside, unquote(urlsplit(address).path).rpartition("/")[2])
         if (signature := how.signature) is not None:
             path = to.with_name(f"{to.name}.signature")
             path.write_bytes(b"".join(_octets(_beside(address, signature.beside), how, deadline, BESIDE)))

@@ -196,7 +196,8 @@ def _everywhere(mask: int, groups: int) -> int:
 
 def as_text(moment: datetime) -> str:
     """A time as lists write it. Fractions of a second are cut off."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # not strftime(): its %Y writes the year 900 as three digits, which sort as later than 2026
+    return f"{moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat()}Z"
 
 
 def as_time(text: str) -> datetime:

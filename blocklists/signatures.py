@@ -26,21 +26,27 @@ _DIGEST = re.compile(rb"(?<![0-9a-fA-F])(?:[0-9a-fA-F]{128}|[0-9a-fA-F]{64})(?![
 _PLAIN, _HASHED = b"Ed", b"ED"
 
 
-def check_checksum(path: Path, beside: bytes) -> None:
-    """Raise VerifyError unless `beside` has the file's SHA-256 or SHA-512 in hexadecimal.
+def check_checksum(path: Path, beside: bytes, name: str) -> None:
+    """Raise VerifyError unless `beside` has the file's SHA-256 or SHA-512 in hexadecimal. `name`: the publisher's.
 
-    Where it has several, as `sha256sum` of a folder writes them, the one on the line with the file's name counts.
+    Where it has several, as `sha256sum` of a folder writes them, those on a line with the file's name count. Where no
+    line has it, one SHA-256 and one SHA-512 are taken for the file's own; of two of a kind nobody knows which is.
     """
-    found = [line for line in beside.splitlines() if _DIGEST.search(line)]
-    told = [_DIGEST.findall(line)[0].lower() for line in found]
-    if not told:
+    found = [(_DIGEST.findall(line)[0].lower(), line) for line in beside.splitlines() if _DIGEST.search(line)]
+    if not found:
         raise VerifyError("malformed", "the checksum beside the file is no SHA-256 and no SHA-512")
+    named = re.compile(rb"(?<![^\s(*/\\])" + re.escape(name.encode()) + rb"(?![^\s)])").search
+    told = {digest for digest, line in found if name and named(line)}
+    if not told:
+        told = {digest for digest, _ in found}
+        if len(told) > len({len(digest) for digest in told}):
+            raise VerifyError("hash-mismatch", f"beside the file are {len(told)} checksums, and none says {name!r}")
     with path.open("rb") as file:
         ours = {
             hashlib.file_digest(file, "sha256").hexdigest().encode(),
             (file.seek(0), hashlib.file_digest(file, "sha512").hexdigest().encode())[1],
         }
-    if not ours & set(told):
+    if not ours & told:
         raise VerifyError("hash-mismatch", "the file has not the checksum that was published beside it")
 
 

@@ -4,7 +4,8 @@
     ||example.com^$important  the same, and no plain exception lets it pass
     @@||example.com^          lets the name and the names below it pass
     ||example.com^$badfilter  this rule is off
-    example.com               that name alone; `0.0.0.0 example.com` likewise
+    |example.com^             that name alone; `example.com` and `0.0.0.0 example.com` likewise
+    @@|example.com^           lets that name alone pass
 
 Rules
 - A DNS filter ignores a rule with a modifier that it does not know: `$popup`, `$document`, `$all`, `$third-party` and
@@ -27,9 +28,10 @@ from blocklists.importers.source import Rejection, SourceError, blocks, chunks, 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from blocklists.entry import Match
     from blocklists.importers.intake import Intake
 
-_HOST = re.compile(r"(@@)?\|\|(\*\.)?([^/^$|*\s]+)\^?\|?(?:\$(.*))?\Z").match
+_HOST = re.compile(r"(?:@@)?(\|\|?)(\*\.)?([^/^$|*\s]+)\^?\|?(?:\$.*)?\Z").match
 _OPTIONS = re.compile(r"\$([a-z0-9_~-]+(?:=[^,]*)?(?:,[a-z0-9_~-]+(?:=[^,]*)?)*)\Z", re.IGNORECASE).search
 _COSMETIC = re.compile(r"#[@?$%]*#").search
 _DNS = frozenset({"important", "badfilter", "client", "ctag", "dnstype", "dnsrewrite", "denyallow"})
@@ -104,14 +106,14 @@ def _block(number: int, text: str, rule: re.Match[str], kinds: set[str], intake:
     if narrow := sorted(kinds & _NARROW):
         intake.reject(number, text, f"holds only for ${', $'.join(narrow)}: as a block it would be wider")
         return
-    intake.take(number, rule[3], match="below" if rule[2] else "subtree", firm="important" in kinds)
+    intake.take(number, rule[3], match=_match(rule), firm="important" in kinds)
 
 
 def _exception(path: Path, number: int, text: str, rule: re.Match[str] | None, kinds: set[str], intake: Intake) -> None:
     pattern = text[2:].partition("$")[0]
     if rule is not None:
         firm = "important" in kinds
-        intake.let_pass(number, text, match="below" if rule[2] else "subtree", wins=True, firm=firm, name=rule[3])
+        intake.let_pass(number, text, match=_match(rule), wins=True, firm=firm, name=rule[3])
     elif "*" in pattern or (pattern.startswith("/") and pattern.endswith("/")):
         raise SourceError(
             f"{path}, line {number}: {shown(text)}: an exception whose names cannot be told",
@@ -121,6 +123,10 @@ def _exception(path: Path, number: int, text: str, rule: re.Match[str] | None, k
         intake.reject(number, text, "an exception for pages: a resolver stops names")
     else:
         intake.let_pass(number, text, match="exact", wins=True, name=pattern.removesuffix("^"))
+
+
+def _match(rule: re.Match[str]) -> Match:
+    return "below" if rule[2] else "subtree" if rule[1] == "||" else "exact"
 
 
 def _bare(number: int, text: str, intake: Intake) -> None:

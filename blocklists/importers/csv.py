@@ -7,6 +7,9 @@
 where they are there; other columns are left alone. The delimiter is what a line `sep=;` says, else what the header
 uses: comma, semicolon, tab or bar. The header may be quoted, and may be a comment (`#name;basis`).
 
+A quoted cell may go over several lines (RFC 4180, 2.6). One that does not end refuses the file: nobody can tell which
+of the lines that follow are rows.
+
 A column that sounds as if rows were withdrawn refuses the file: a withdrawn name must not be stopped because nobody
 said what the column means. A mapping says it.
 """
@@ -14,13 +17,14 @@ said what the column means. A mapping says it.
 from __future__ import annotations
 
 import csv
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from blocklists import entry
-from blocklists.importers.source import Rejection, SourceError, lines, shown
+from blocklists.importers.source import MAX_LINE, Rejection, SourceError, lines, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from blocklists.entry import Match
@@ -51,9 +55,37 @@ class Heading(NamedTuple):
     columns: list[str]
 
 
-def fields(text: str, delimiter: str) -> list[str]:
-    """The values of one row. Raises csv.Error."""
-    return [value.strip() for value in next(csv.reader([text], delimiter=delimiter, strict=True), [])]
+def cells_from(
+    path: Path, number: int, text: str, rest: Iterator[tuple[int, str] | Rejection], delimiter: str
+) -> list[str] | Rejection:
+    """The values of the row that begins in this line, and takes from the `rest` the lines that its quoted cells go on
+    in. Raises SourceError where nobody can tell where it ends."""
+    last, size = number, len(text)
+
+    def onward() -> Iterator[str]:
+        nonlocal last, size
+        for item in rest:
+            if isinstance(item, Rejection):
+                last = item.line
+                return
+            last, size = item[0], size + len(item[1])
+            if size > MAX_LINE:
+                return
+            yield f"{item[1]}\n"
+
+    try:
+        return _fields(chain([f"{text}\n"], onward()) if '"' in text else [text], delimiter)
+    except csv.Error as error:
+        if last == number:
+            return Rejection(number, shown(text), f"not a row: {error}")
+        raise SourceError(
+            f"{path}, lines {number} to {last}: a quoted cell that does not end: {error}",
+            hint="a quotation mark too many, or one too few?",
+        ) from None
+
+
+def _fields(texts: Iterable[str], delimiter: str) -> list[str]:
+    return [value.strip() for value in next(csv.reader(texts, delimiter=delimiter, strict=True), [])]
 
 
 def heading(path: Path) -> Heading | None:
@@ -89,7 +121,7 @@ def unmapped_withdrawal(path: Path, column: str) -> SourceError:
 def _columns(number: int, text: str, delimiter: str) -> Heading | None:
     chosen = delimiter or max(",;\t|", key=text.count)
     try:
-        columns = [column.lower() for column in fields(text, chosen)]
+        columns = [column.lower() for column in _fields([text], chosen)]
     except csv.Error:
         return None
     return Heading(number, chosen, columns) if len(columns) > 1 else None
@@ -109,7 +141,8 @@ def read(path: Path, intake: Intake) -> None:
     for column in columns:
         if column not in KNOWN and sounds_withdrawn(column):
             raise unmapped_withdrawal(path, column)
-    for item in lines(path, size=intake.size):
+    items = lines(path, size=intake.size)
+    for item in items:
         intake.lines += 1
         if isinstance(item, Rejection):
             intake.add_rejection(item)
@@ -117,10 +150,9 @@ def read(path: Path, intake: Intake) -> None:
         number, text = item
         if number <= found.line or not text.strip() or text.startswith("#"):
             continue
-        try:
-            values = fields(text, found.delimiter)
-        except csv.Error as error:
-            intake.reject(number, text, f"not a row: {error}")
+        values = cells_from(path, number, text, items, found.delimiter)
+        if isinstance(values, Rejection):
+            intake.add_rejection(values)
             continue
         if not any(values):
             continue

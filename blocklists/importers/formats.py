@@ -48,7 +48,7 @@ _AT_MOST = 2000  # lines, comments included
 _COMMENT = re.compile(r"#(?![@?$%]*#)|;|//(?!/)|!").match
 _HEADER = re.compile(r"\[(?:adblock|adguard|ublock|ad ?guard ?home)[^\]]*\]\Z", re.IGNORECASE).match
 _SIGNS: tuple[tuple[str, Callable[[str], object]], ...] = (
-    ("adblock", re.compile(r"\|\||@@|[^#\s]*#[@?$%]*#").match),
+    ("adblock", re.compile(r"\|\||\|\S+\^|@@|[^#\s]*#[@?$%]*#").match),
     ("rpz", re.compile(r"\$(?:TTL|ORIGIN)\b|\S*\s.*?\b(?:SOA|CNAME)\s|\S+\s+(?:\d+\s+)?IN\s", re.IGNORECASE).match),
     ("dnsmasq", re.compile(r"(?:address|server|local)=/").match),
     ("unbound", re.compile(r"(?:local-zone|local-data|server)\s*:").match),

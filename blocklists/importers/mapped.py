@@ -5,7 +5,8 @@ grounds in the intake; or `SourceError`: nothing of the file may be used.
 
 Rules
 - A withdrawn row is counted and left out; one that is to be withdrawn ends then. A withdrawal that cannot be read
-  refuses the file: it must not be stopped because a day had another form.
+  refuses the file: it must not be stopped because a day had another form. A time outside the years that a list can say
+  costs its row alone.
 - Rows of the same authority, order and date share one ground, whose key follows from them.
 - `match` and `match_by` speak of bare names: what a name's own writing says (`*.name`, `.name`) goes before them.
 - A field that no row has, and fewer rows than `expect` says, refuse the file.
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from hashlib import sha256
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -64,6 +65,10 @@ def read(path: Path, mapping: Mapping, intake: Intake, *, now: datetime | None =
         count += 1
         reading.take(row, mapping.name)
     reading.expect(count)
+
+
+class _BeyondError(ValueError):
+    """A time that no list can say, as the empty date of some programs (0001-01-01) is west or east of Greenwich."""
 
 
 class _NamelessError(ValueError):
@@ -153,6 +158,8 @@ class _Reading:
     def _withdrawal(self, row: Row, value: str, rule: Withdrawn) -> str:
         try:
             return self._time(value, rule.format, rule.zone)
+        except _BeyondError:
+            raise
         except ValueError as error:
             raise SourceError(f"{self.path}, line {row.line}: withdrawn: {error}") from None
 
@@ -176,7 +183,7 @@ class _Reading:
         """A time as lists write it. Raises ValueError."""
         known = self._times.get((said, form, place))
         if known is None:
-            known = self._times[said, form, place] = as_text(_moment(said, form, place))
+            known = self._times[said, form, place] = as_text(_moment(said, form, place, UTC))
             if len(self._times) > 1 << 16:
                 self._times.clear()
         return known
@@ -220,7 +227,7 @@ class _Reading:
             return rule if isinstance(rule, str) else ""
         said = next((text for text in row.values.get(value.field, []) if text), "")
         if name == "date" and said:
-            return _moment(said, value.format, value.zone).astimezone(ZoneInfo(value.zone)).date().isoformat()
+            return _moment(said, value.format, value.zone, ZoneInfo(value.zone)).date().isoformat()
         if not is_text(said) or len(said) > _TEXT:
             raise ValueError(f"{value.field} is no printable text of at most {_TEXT} characters")
         return said
@@ -249,15 +256,20 @@ def _host(text: str, name: Name) -> str:
     return text
 
 
-def _moment(said: str, form: str, place: str) -> datetime:
-    """A time; a day is its beginning at the place, a time without a zone is the place's. Raises ValueError."""
+def _moment(said: str, form: str, place: str, zone: tzinfo) -> datetime:
+    """A time as the zone has it; a day is its beginning at the place, a time without a zone is the place's. Raises
+    ValueError."""
     try:
         if form == "epoch":
-            return datetime.fromtimestamp(float(said), UTC)
-        found = _iso(said) if form == "iso" else datetime.strptime(said, form)  # noqa: DTZ007  its zone comes below
+            found = datetime.fromtimestamp(float(said), UTC)
+        else:
+            found = _iso(said) if form == "iso" else datetime.strptime(said, form)  # noqa: DTZ007  its zone comes below
     except (ValueError, OverflowError, OSError):
         raise ValueError(f"{shown(said)!r} is no time in the form {form}") from None
-    return found if found.tzinfo is not None else found.replace(tzinfo=ZoneInfo(place))
+    try:
+        return (found if found.tzinfo is not None else found.replace(tzinfo=ZoneInfo(place))).astimezone(zone)
+    except OverflowError:
+        raise _BeyondError(f"{shown(said)!r} is a time before the year 1 or after 9999") from None
 
 
 def _iso(text: str) -> datetime:

@@ -6,7 +6,6 @@ mapping says (a heading is missing, the XML breaks off, a workbook is none).
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,9 +48,10 @@ def read(path: Path, mapping: Mapping, fields: Sequence[str], *, size: int) -> I
 
 
 def _texts(path: Path, mapping: Mapping, size: int) -> Iterator[tuple[int, list[str]] | Rejection]:
-    """The cells of each line of text."""
+    """The cells of each line of text, or of each row of a table, which its quoted cells may put over several."""
     how, delimiter = mapping.read, mapping.read.delimiter
-    for item in lines(path, size=size, encoding=how.encoding):
+    items = lines(path, size=size, encoding=how.encoding)
+    for item in items:
         if isinstance(item, Rejection):
             yield item
             continue
@@ -66,10 +66,8 @@ def _texts(path: Path, mapping: Mapping, size: int) -> Iterator[tuple[int, list[
                 delimiter = text.strip()[4]
                 continue
             delimiter = max(",;\t|", key=text.count)
-        try:
-            yield number, tables.fields(text, delimiter)
-        except csv.Error as error:
-            yield Rejection(number, shown(text), f"not a row: {error}")
+        cells = tables.cells_from(path, number, text, items, delimiter)
+        yield cells if isinstance(cells, Rejection) else (number, cells)
 
 
 def _table(

@@ -117,6 +117,12 @@ RULES: tuple[tuple[str, dict[str, str]], ...] = (
     ("||shop.example^\n@@||shop.example^\n||b.example^\n", {"b.example": "subtree"}),
     ("||shop.example^\n@@shop.example\n", {"shop.example": "below"}),
     ("||*.shop.example^\n@@||www.shop.example^\n", {}),
+    ("||shop.example^\n@@|www.shop.example^\n", {"shop.example": "exact"}),
+    ("||shop.example^\n@@|shop.example|\n", {"shop.example": "below"}),
+    ("||shop.example^$important\n@@|shop.example^\n", {"shop.example": "subtree"}),
+    ("||shop.example^$important\n@@|shop.example^$important\n", {"shop.example": "below"}),
+    ("|shop.example^\n|www.shop.example|\n", {"shop.example": "exact", "www.shop.example": "exact"}),
+    ("|shop.example^\n@@||www.shop.example^\n", {"shop.example": "exact"}),
     ("||www.shop.example^\n@@||shop.example^\n", {}),
     ("||a.example^\n||a.example^$badfilter\n||b.example^\n", {"b.example": "subtree"}),
     ("||a.example^$important\n@@||a.example^\n", {"a.example": "subtree"}),
@@ -159,7 +165,8 @@ def test_an_exception_whose_names_cannot_be_told_refuses_the_file(tmp_path: Path
 
 LABELS = st.sampled_from(["a", "b", "c"])
 HOSTS = st.lists(LABELS, min_size=1, max_size=3).map(lambda labels: ".".join([*labels, "example"]))
-RULE = st.tuples(st.sampled_from(["||{}^", "@@||{}^", "||{}^$important", "{}", "||*.{}^", "||{}^$popup"]), HOSTS)
+FORMS = ["||{}^", "@@||{}^", "||{}^$important", "{}", "|{}^", "@@|{}^", "||*.{}^", "||{}^$popup"]
+RULE = st.tuples(st.sampled_from(FORMS), HOSTS)
 QUESTIONS = ["example", *(f"{label}.example" for label in "abc")]
 QUESTIONS += [f"{one}.{two}.example" for one in "abc" for two in "abc"]
 QUESTIONS += [f"{one}.{two}.{three}.example" for one in "abc" for two in "abc" for three in "abc"]
@@ -169,14 +176,14 @@ def filtered(rules: list[tuple[str, str]], name: str) -> bool:
     """AdGuard's page, read rule by rule for one question: exceptions beat blocks, `$important` beats exceptions."""
 
     def hit(form: str, host: str) -> bool:
-        if form == "{}":
+        if "||" not in form:
             return name == host
         return name.endswith(f".{host}") or (name == host and "*" not in form)
 
     hits = {form for form, host in rules if form != "||{}^$popup" and hit(form, host)}
     if "||{}^$important" in hits:
         return True
-    return bool(hits) and "@@||{}^" not in hits
+    return bool(hits) and not any(form.startswith("@@") for form in hits)
 
 
 @settings(max_examples=150)
@@ -334,7 +341,7 @@ def test_one_line_that_is_none_refuses_the_zone_with_its_number(tmp_path: Path) 
         ("# example.com CNAME .\n0.0.0.0 a.example\n", "hosts"),
         ("[AdGuard]\na.example\n", "adblock"), ("[Adblock Plus 2.0]\n! x\na.example\n", "adblock"),
         ('"Domain","Added"\n"a.example","2026"\n', "csv"), ("sep=;\nDomain;Added\na.example;x\n", "csv"),
-        ("# list of today\n#domain,added\na.example,2026\n", "csv"),
+        ("# list of today\n#domain,added\na.example,2026\n", "csv"), ("|a.example^\n|b.example^\n", "adblock"),
         ("address=/a.example/0.0.0.0\n", "dnsmasq"), ("server:\nlocal-zone: \"a.example\" always_null\n", "unbound"),
         ("acl bad dstdomain .a.example\n", "squid"),
         ("; a zone\n$TTL 5\n@ SOA a. b. 1 2 3 4 5\nx.example CNAME .\n", "rpz"),
@@ -379,6 +386,41 @@ def test_blocks_of_other_programs_mean_what_they_mean_there(
     tmp_path: Path, form: str, text: str, stopped: dict[str, str]
 ) -> None:
     assert names(intake(tmp_path, text, form)) == stopped
+
+
+def test_a_name_that_unbound_answers_within_a_zone_that_blocks_passes(tmp_path: Path) -> None:
+    taken = intake(
+        tmp_path,
+        'local-zone: "a.example" static\nlocal-data: "www.a.example A 192.0.2.7"\nlocal-data: "b.example A 0.0.0.0"\n'
+        'local-data: "c.example AAAA 2001:db8::7"\nlocal-zone: "d.example" redirect\nlocal-data: "d.example A ::"\n',
+        "unbound",
+    )
+    assert names(taken) == {"a.example": "exact", "b.example": "exact", "d.example": "subtree"}
+    assert [(item.line, item.text) for item in taken.rejected] == [(2, "www.a.example"), (4, "c.example")]
+    assert [notice.notice for notice in taken.notices] == [
+        "taken as exact, not as subtree: the list lets www.a.example pass"
+    ]
+
+
+def test_of_a_configuration_of_squid_the_acls_alone_that_it_denies_are_blocks(tmp_path: Path) -> None:
+    taken = intake(
+        tmp_path,
+        "acl bad dstdomain .casino.example \\\n  games.example # two of them\n"
+        "acl bank dstdomain .bank.example \\\n# its second name\n  www.casino.example\n"
+        "acl kept dstdomain .kept.example\nacl worse dstdomain .worse.example\nacl fine dstdomain .fine.example\n"
+        "visible_hostname proxy.isp.example\ncache_peer parent.isp.example parent 3128 0\n"
+        "logformat x %ts www.isp.example\n.apart.example\n"
+        "http_access allow localnet \\\n  BANK !worse\nhttp_access deny bad\nhttp_access deny !fine\n",
+        "squid",
+    )
+    assert names(taken) == {
+        "casino.example": "exact", "games.example": "exact", "worse.example": "subtree", "apart.example": "subtree",
+    }  # fmt: skip
+    reasons = {item.text: item.reason for item in taken.rejected}
+    assert reasons.pop(".bank.example") == reasons.pop(".fine.example")
+    assert reasons["acl kept dstdomain .kept.example"] == "an acl that no http_access denies"
+    assert reasons["visible_hostname proxy.isp.example"] == "neither acl … dstdomain nor one name alone"
+    assert "cache_peer parent.isp.example parent 3128 0" in reasons
 
 
 def test_a_hosts_line_that_leads_elsewhere_is_no_block_unless_it_is_named(tmp_path: Path) -> None:

@@ -141,11 +141,62 @@ def test_at_the_desk_an_entry_ends_with_the_withdrawal_of_its_row_at_the_latest(
     assert entry.expires == f"{end}T00:00:00Z"
 
 
+@pytest.mark.parametrize(
+    ("part", "zone", "said"),
+    [
+        ("since: {field: day, zone: %s}", "Europe/Warsaw", "0001-01-01T00:00:00"),
+        ("expires: {field: day, zone: %s}", "America/New_York", "9999-12-31T23:59:59"),
+        ("withdrawn: {field: day, zone: %s, when: past}", "Europe/Warsaw", "0001-01-01T00:00:00"),
+        ("ground: {date: {field: day, zone: %s}}", "America/New_York", "0001-01-01T00:00:00Z"),
+    ],
+)
+def test_a_time_that_no_list_can_say_costs_its_row_alone(tmp_path: Path, part: str, zone: str, said: str) -> None:
+    by = declared(f"{{read: {{kind: csv}}, name: {{field: domain}}, {part % zone}}}")
+    intake = taken(tmp_path, f"domain,day\na.example,2027-01-01\nb.example,{said}\n", by)
+    assert [found.name for found in intake.candidates] == ["a.example"]
+    assert [(item.line, item.reason) for item in intake.rejected] == [
+        (3, f"{said!r} is a time before the year 1 or after 9999")
+    ]
+
+
 def test_a_column_that_sounds_like_a_withdrawal_must_be_mapped_or_ignored(tmp_path: Path) -> None:
     text = "domain,deleted_by\na.example,x\n"
     with pytest.raises(SourceError, match="sounds as if its rows were withdrawn"):
         taken(tmp_path, text, declared("{read: {kind: csv}, name: {field: domain}}"))
     assert len(taken(tmp_path, text, declared("{read: {kind: csv}, name: {field: domain}, ignore: [deleted_by]}"))) == 1
+
+
+SEVERAL_LINES = (
+    "name;note\n"
+    'a.example;"one\n\nb.example;two"\n'
+    'c.example;"said ""no"" and\n#d.example;"\n'
+    'e.example;a "quoted" word\nf.example;"f" x\ng.example;g\n'
+)
+
+
+@pytest.mark.parametrize(
+    "by",
+    [
+        None, "{read: {kind: csv}, name: {field: name}}", "{read: {kind: csv, comment: '#'}, name: {field: 1}}",
+        "{read: {kind: csv, delimiter: ';', header: false, skip: 1}, name: {field: 1}}",
+    ],
+)  # fmt: skip
+def test_a_quoted_cell_of_several_lines_is_one_cell_and_none_of_its_lines_a_row(tmp_path: Path, by: str | None) -> None:
+    def read(text: str) -> Intake:
+        if by is not None:
+            return taken(tmp_path, text, declared(by))
+        (tmp_path / "table").write_text(text)
+        intake = Intake()
+        formats.read(tmp_path / "table", intake)
+        return intake
+
+    intake = read(SEVERAL_LINES)
+    assert [name for name, _, _ in names(intake)] == ["a.example", "c.example", "e.example", "g.example"]
+    assert [(item.line, item.reason.partition(":")[0]) for item in intake.rejected] == [(8, "not a row")]
+    for rest in ("b.example;y\n", 'b.example;y\nc.example;"z"\n', "b.example;y\n" * 8000, "b.example;\ufffd\n"):
+        with pytest.raises(SourceError, match=r"lines 3 to \d+: a quoted cell that does not end"):
+            read(f'name;note\ne.example;e\na.example;"x\n{rest}')
+    assert [item.line for item in read('name;note\ne.example;e\na.example;"x').rejected] == [3]
 
 
 XML = declared("{read: {kind: xml}, rows: row, name: {field: name}}")

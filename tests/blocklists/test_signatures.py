@@ -62,12 +62,27 @@ def test_a_checksum_is_found_in_the_forms_that_publishers_use() -> None:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     for text in (digest, f"{digest}  list.csv\n", f"SHA256 (list.csv) = {digest.upper()}\n",
                  hashlib.sha512(path.read_bytes()).hexdigest()):  # fmt: skip
-        signatures.check_checksum(path, text.encode())
+        signatures.check_checksum(path, text.encode(), "list.csv")
     with pytest.raises(VerifyError) as refused:
-        signatures.check_checksum(path, hashlib.sha256(b"another").hexdigest().encode())
+        signatures.check_checksum(path, hashlib.sha256(b"another").hexdigest().encode(), "list.csv")
     assert refused.value.reason == "hash-mismatch"
     with pytest.raises(VerifyError, match="no SHA-256"):
-        signatures.check_checksum(path, b"<html>404</html>")
+        signatures.check_checksum(path, b"<html>404</html>", "list.csv")
+
+
+def test_of_several_checksums_the_one_on_the_line_with_the_file_s_name_counts(tmp_path: Path) -> None:
+    path = tmp_path / "fetched"
+    path.write_bytes(b"tobacco.example\n")
+    ours, other = (hashlib.sha256(data).hexdigest() for data in (path.read_bytes(), b"casino.example\n"))
+    sums = f"{other} *gambling.txt\n{ours}  ./old-tobacco.txt\n{ours}  tobacco.txt\n"
+    signatures.check_checksum(path, sums.encode(), "tobacco.txt")
+    two = f"SHA256: {ours}\nSHA512: {hashlib.sha512(path.read_bytes()).hexdigest()}\n"
+    signatures.check_checksum(path, two.encode(), "tobacco.txt")
+    signatures.check_checksum(path, f"{ours}  build/export\n".encode(), "tobacco.txt")
+    for name, said in (("gambling.txt", "has not the checksum"), ("bacco.txt", "none says"), ("", "none says")):
+        with pytest.raises(VerifyError, match=said) as refused:
+            signatures.check_checksum(path, sums.encode(), name)
+        assert refused.value.reason == "hash-mismatch"
 
 
 def test_a_key_in_armored_text_is_no_keyring_and_says_how_to_make_one(tmp_path: Path) -> None:

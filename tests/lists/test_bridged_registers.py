@@ -174,6 +174,17 @@ def test_a_token_redirects_and_the_newest_link_of_a_page(tmp_path: Path) -> None
             download(f"{base}/list_20260101.txt", to, How(access), Deadline(20), most=5)
         assert refused.value.reason == "too-large"
 
+        old, new = (
+            hashlib.sha256((web / f"list_{day}.txt").read_bytes()).hexdigest() for day in ("20260101", "20260825")
+        )
+        (web / "SHA256SUMS").write_text(f"{old}  list_20260101.txt\n{new}  list_20260825.txt\n")
+        summed = How(access, checksum="SHA256SUMS")
+        download(f"{base}/list_20260101.txt?today=1", to, summed, Deadline(20), most=1 << 20)
+        (web / "list_20260101.txt").write_text("new.example\n")  # another file of the folder, served in its place
+        with pytest.raises(VerifyError) as refused:
+            download(f"{base}/list_20260101.txt?today=1", to, summed, Deadline(20), most=1 << 20)
+        assert refused.value.reason == "hash-mismatch"
+
 
 @pytest.mark.parametrize("where", ["file://{}", "file:{}", "dns://192.0.2.1{}", "other:{}"])
 def test_a_redirect_leads_to_the_web_alone(tmp_path: Path, where: str) -> None:
