@@ -50,8 +50,8 @@ class Settling:
         """Whether what is live is what should be, and durable."""
         return self._live is not None
 
-    def settle(self, make_plan: Callable[[], Plan], now: float) -> None:
-        """Make live what should be live now. What cannot be done is an alarm."""
+    def settle(self, make_plan: Callable[[], Plan], now: float) -> bool:
+        """Make live what should be live now. What cannot be done is an alarm. Whether documents can be compiled."""
         try:
             planned = make_plan()
             done = activate.bring_up(planned, self._places, self._ledger, now=now, live=self._live)
@@ -59,7 +59,7 @@ class Settling:
             self._live = None
             self._alarm("activation", f"the new generation is not active: {why(error)}")
             self._wait(now)
-            return
+            return not isinstance(error, CoreError)
         self._alarm("activation", done.trouble and f"active, but not for after a reboot: {done.trouble}")
         self._live = None if done.trouble else done.live
         if done.trouble:
@@ -72,6 +72,7 @@ class Settling:
         if done.changed:
             extra = about(generation=done.live.generation, entries=planned.entries)
             say.info("generation %d is live: %d entries", done.live.generation, planned.entries, extra=extra)
+        return True
 
     def _wait(self, now: float) -> None:
         self._retry_at, self._patience = now + self._patience, min(self._patience * 2, LAST_RETRY)
