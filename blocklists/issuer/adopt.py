@@ -88,8 +88,8 @@ def state_of(above: Path, name: str, source: Adopted) -> Path:
     folder, former = above / f"{name}.{folder_name(source)}", above / name  # formerly one for all sources
     root = former / "root.json"
     if not folder.exists() and root.exists() and root.read_bytes() == source.root:
-        before = verify.on_disk(former)
-        if before is None or before.head.list == source.list:
+        before = verify.head_seen(former)
+        if before is None or before.list == source.list:
             former.rename(folder)
     return folder
 

@@ -98,8 +98,10 @@ def plan(
         lists.append(_live(source, state, action=action, stale=stale, here=own))
     for source in config.lists:
         held = fetching[source.name].held if source.name in fetching else None
-        if held is not None and held.document is not None and len(sources) < MAX_LISTS:
-            document = config.places.list(source.name).applied / held.document
+        if held is None or held.document is None or len(sources) >= MAX_LISTS:
+            continue
+        document = config.places.list(source.name).applied / held.document
+        if document.exists():
             sources.append(_sealed(_source(document, "monitor", "relay", 0, [], []), held.seal))
             lists.append(_in_shadow(source, held))
     return Plan(tuple(sources), tuple(lists), off, config.log.keep)

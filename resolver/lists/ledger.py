@@ -1,7 +1,8 @@
 """The steward's hand on the log: opened when it can be, and never a reason for DNS to stop.
 
 Enters: events. Leaves: durable leaves, or `LedgerError`; then its change must not happen. Rules: a log
-that cannot be opened now (a full disk, another writer) is tried again at the next event.
+that cannot be opened now (a full disk, another writer) is tried again at the next event. What is only noted (`note`)
+and could not be written waits in memory, and comes before the next leaf.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["Event", "Ledger", "LedgerError"]
 
 
+MOST_LATE = 10_000
+"""Events that wait for a log that cannot be written; what comes beyond is lost."""
+
+
 class LedgerError(ResolverError):
     """Nothing can be added to the log; what depends on a leaf does not happen."""
 
@@ -28,11 +33,12 @@ class Ledger:
         self._open, self._log = open_log, None  # type: tuple[Callable[[], Log], Log | None]
         self.trouble: str | None = None
         """Why the last append failed; None since one succeeded."""
+        self._late: list[Event] = []
 
     def append(self, events: Sequence[Event]) -> range:
         """Indexes of the leaves, which are durable on return."""
         try:
-            log = self._opened()
+            log = self._caught_up()
             indexes = log.append_many(events)
         except (ResolverError, OSError) as error:
             self.trouble = _unwritten(error)
@@ -40,15 +46,13 @@ class Ledger:
         self.trouble = None
         return indexes
 
-    def note(self, events: Sequence[Event], alarm: Callable[[str, str | None], None]) -> bool:
-        """Leaves about what blocks nothing: a log that is out of order is an alarm and stops nothing. Whether they are
-        there."""
+    def note(self, events: Sequence[Event], alarm: Callable[[str, str | None], None]) -> None:
+        """Leaves about what blocks nothing: a log out of order is an alarm, stops nothing, and gets them later."""
         try:
             self.append(events)
         except LedgerError as error:
             alarm("log", str(error))
-            return False
-        return True
+            self._late = [*self._late, *events][:MOST_LATE]
 
     def erase(self, index: int, reason: str) -> int:
         """Forget the detail of a leaf; the index of the leaf that says so."""
@@ -74,7 +78,7 @@ class Ledger:
     def heartbeat(self, detail: Mapping[str, Any]) -> None:
         """A leaf an hour, however often it is called; and one as soon as the log can be written again."""
         try:
-            self._opened().heartbeat(detail, again=self.trouble is not None)
+            self._caught_up().heartbeat(detail, again=self.trouble is not None)
         except (ResolverError, OSError) as error:
             self.trouble = _unwritten(error)
         else:
@@ -89,6 +93,14 @@ class Ledger:
         if self._log is not None:
             self._log.close()
             self._log = None
+
+    def _caught_up(self) -> Log:
+        """The log, with what was noted while it could not be written."""
+        log = self._opened()
+        if self._late:
+            log.append_many(self._late)
+            self._late = []
+        return log
 
     def _opened(self) -> Log:
         if self._log is None:

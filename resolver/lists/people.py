@@ -17,7 +17,7 @@ from blocklists.text import shown
 from resolver.base.errors import ResolverError, why
 from resolver.base.journal import about
 from resolver.base.timestamps import as_text
-from resolver.lists.ledger import Event, Ledger
+from resolver.lists.ledger import Event, Ledger, LedgerError
 from resolver.policy import bypass, exceptions, overrides
 from resolver.policy.seals import SealedError
 
@@ -108,13 +108,11 @@ class People:
             sealed=of,
         )  # fmt: skip
         trouble = self._override(changed)
-        detail = {"name": new.name, "match": new.match, "reason": new.reason, "by": by, "until": as_text(new.until)}
-        detail |= {"list": of, "reference": reference} if of else {}
-        self._note([Event("override-set", "", detail)])
+        self.write_again()
         say.warning(
             "%s is allowed until %s by %s: %s",
             new,
-            detail["until"],
+            as_text(new.until),
             by,
             shown(new.reason),
             extra=about(person=by),
@@ -137,8 +135,8 @@ class People:
         # Lifting blocks again: like any addition it waits for its leaf.
         detail = {"name": gone.name, "match": gone.match, "by": by}
         detail |= {"list": gone.list, "reference": gone.reference} if gone.list else {}
-        self._ledger.append([Event("override-lifted", "", detail)])
-        trouble = self._override(changed)
+        self._ledger.append([*self._unlogged(), Event("override-lifted", "", detail)])
+        trouble = self._override(changed.logged())
         say.warning("the override of %s is lifted by %s", gone, by, extra=about(person=by))
         return gone, trouble
 
@@ -181,12 +179,18 @@ class People:
             self._make_live()
 
     def write_again(self) -> None:
-        """What could not be written, once it can be."""
+        """What could not be written, once it can be: leaves, then files."""
+        if (late := self._unlogged()) and self._append(late):
+            self.overrides, self._unwritten = self.overrides.logged(), True
         if self._unwritten:
             try:
                 self._override(self.overrides)
             except ResolverError as error:
                 self._alarm("overrides", str(error))
+
+    def _unlogged(self) -> list[Event]:
+        """The leaves of overrides that the log does not have yet, each with the time at which it was set."""
+        return [Event("override-set", "", _detail(one)) for one in self.overrides.unlogged]
 
     def erase(self, leaf: int, reason: str) -> int:
         """The detail of a leaf is forgotten; the index of the leaf that says so."""
@@ -199,7 +203,7 @@ class People:
         if said != self._refused:
             self._refused = said
             self._alarm("configuration", said)
-            self._note([Event("configuration-refused", "", detail)])
+            self._ledger.note([Event("configuration-refused", "", detail)], self._alarm)
 
     def _check_durable_switch(self) -> None:
         """An alarm for as long as the durable off switch is damaged and a reboot took the live one."""
@@ -224,7 +228,7 @@ class People:
                 live, _ = exceptions.change(self._places, lambda found: found.ended(now))
             changes = tuple(one for one in live.pending_log if one not in self._logged)
             leaves = [Event(kind, "", detail) for one in changes for kind, detail in bypass.details(one)]
-            if leaves and self._note(leaves):
+            if leaves and self._append(leaves):
                 self._logged += changes
                 for one in changes:
                     say.warning("%s", bypass.sentence(one))
@@ -236,5 +240,16 @@ class People:
         else:
             self._alarm("exceptions", None)
 
-    def _note(self, events: list[Event]) -> bool:
-        return self._ledger.note(events, self._alarm)
+    def _append(self, events: list[Event]) -> bool:
+        """Leaves about what waits in a file until the log has them; whether it has."""
+        try:
+            self._ledger.append(events)
+        except LedgerError as error:
+            self._alarm("log", str(error))
+            return False
+        return True
+
+
+def _detail(one: overrides.Override) -> dict[str, Any]:
+    detail = one.model_dump(include={"name", "match", "reason", "by", "since"}) | {"until": as_text(one.until)}
+    return detail | ({"list": one.list, "reference": one.reference} if one.list else {})

@@ -53,7 +53,7 @@ from resolver.lists.overdue import Away
 from resolver.lists.people import People
 from resolver.lists.protected import ProtectedNames, protected_names
 from resolver.lists.questions import Questions
-from resolver.lists.restore import restored
+from resolver.lists.restore import damage_of, restored, whole_again
 from resolver.lists.settle import Settling
 from resolver.lists.shadow import URGENT, Shadow, complaint
 from resolver.lists.state import Applied, Fetching, load_applied, store_applied
@@ -63,10 +63,12 @@ from resolver.policy import seals
 from resolver.stats.collect import Counting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from resolver.config.schema import Config
     from resolver.config.schema_lists import ListSource
+    from resolver.lists.admit import Admission
+    from resolver.lists.compile import Off, Plan
     from resolver.lists.everywhere import Word
     from resolver.lists.fetch import Candidate
     from resolver.lists.ledger import Ledger
@@ -89,6 +91,7 @@ class Register:
         self._lists = {source.name: ListState(source.name, self._shadow_of(source)) for source in config.lists}
         self._written: dict[str, Fetching] = {}
         self._unwritten: set[str] = set()  # lists whose `state.json` the disk did not take
+        self._damaged: dict[str, str] = {}  # lists whose active document is damaged for good, and how
         self._unstored: set[str] = set()  # lists whose `head.json` it did not take
         self._published: dict[str, Any] = {}
         self._newest = 0.0
@@ -176,23 +179,63 @@ class Register:
         before, now, source = self._state(candidate.name), self._clock(), self._source(candidate.name)
         offer = Offered(candidate, approved_by, seen, reached)
         if deciding.needs_judgement(before, offer):
-            waiting, still = before.waiting(candidate), deciding.still(before, offer)
-            admission = admit(
-                candidate,
-                before.applied,
-                source,
-                self.places.list(candidate.name),
-                self._protected,
-                now=now,
-                judged_at=deciding.judged_at(before, offer, now),
-                approved_by=approved_by or (waiting.approved_by if waiting else None),
-                watch=deciding.watch(before, offer, now),
-                sealed_key=seals.key_file(self.config),
-                waits=None if reached else still or self.waves.waits(source),
-            )
+            try:
+                admission = self._judged(before, offer, source, now)
+            except VerifyError as error:
+                if not self._whole_again(self._lists):
+                    raise self._damage(candidate.name, error) from error
+                admission = self._judged(before, offer, source, now)
             offer = replace(offer, admission=admission)
         after = self._carry_out(before, offer, now)
+        if candidate.name in self._damaged:
+            return Outcome(candidate.name, "refused", "storage", self._damaged[candidate.name])
         return deciding.outcome(before, after)
+
+    def _judged(self, before: ListState, offer: Offered, source: ListSource, now: float) -> Admission:
+        waiting, still = before.waiting(offer.candidate), deciding.still(before, offer)
+        return admit(
+            offer.candidate,
+            before.applied,
+            source,
+            self.places.list(source.name),
+            self._protected,
+            now=now,
+            judged_at=deciding.judged_at(before, offer, now),
+            approved_by=offer.by or (waiting.approved_by if waiting else None),
+            watch=deciding.watch(before, offer, now),
+            sealed_key=seals.key_file(self.config),
+            waits=None if offer.reached else still or self.waves.waits(source),
+        )
+
+    def _whole_again(self, lists: Iterable[str]) -> bool:
+        """Make documents of these lists again that are damaged here; whether there were such. What nothing else has is
+        an alarm."""
+        found = False
+        for name in tuple(lists):
+            state, trouble = self._lists[name], None
+            applied, held = state.applied, state.known.held
+            try:
+                if applied is not None and whole_again(self._source(name), self.places, applied):
+                    say.warning("the document of list %s was damaged, and is made again", name)
+                    found = True
+            except (StateError, OSError) as error:
+                trouble = f"{why(error)}: restore it from a backup (docs/alarms.md says what to do without one)"
+            self._alarm(f"document {name}", trouble)
+            if trouble is None:
+                self._damaged.pop(name, None)
+            else:
+                self._damaged[name] = trouble
+            if held is not None and held.document is not None:
+                where = self.places.list(name).applied / held.document
+                if damage_of(where) is not None:
+                    where.unlink(missing_ok=True)  # nothing waits for it; with the next refresh it is written again
+                    self._lists[name], found = replace(state, judged=""), True
+        return found
+
+    def _damage(self, name: str, error: VerifyError) -> VerifyError:
+        """What refuses a version: that the document is damaged here with which it was compared, or the version."""
+        damage = self._damaged.get(name)
+        return error if damage is None else VerifyError("storage", damage)
 
     def refuse(self, name: str, error: VerifyError) -> Outcome:
         """A refresh brought nothing that can be trusted: the last good list goes on, less what is withdrawn since."""
@@ -350,9 +393,12 @@ class Register:
     def settle(self) -> None:
         """Make live what should be live now. What cannot be done is an alarm; what was live goes on."""
         now = self._clock()
-        self._settling.settle(
-            lambda kept: plan(self.config, self.applied, self.fetching, self._suspended(), kept, now=now), now
-        )
+
+        def make_plan(kept: Mapping[str, Off] | None) -> Plan:
+            return plan(self.config, self.applied, self.fetching, self._suspended(), kept, now=now)
+
+        if not self._settling.settle(make_plan, now) and self._whole_again(self._lists):
+            self._settling.settle(make_plan, now)
         self.waves.look(self._settling.running)
 
     def _away(self) -> Away:
@@ -368,6 +414,7 @@ class Register:
     def tick(self) -> None:
         """What time alone brings: a list gone stale, an override ended, the off switch used, an hour gone by."""
         self._look_at_the_clock()
+        self._whole_again(self._damaged)  # somebody may have restored it
         if self._settling.is_due(self._clock()):
             self.settle()
         self._end_shadow()

@@ -51,9 +51,9 @@ class Settling:
         """Whether what is live is what should be, and durable."""
         return self._live is not None
 
-    def settle(self, make_plan: Callable[[Mapping[str, Off] | None], Plan], now: float) -> None:
+    def settle(self, make_plan: Callable[[Mapping[str, Off] | None], Plan], now: float) -> bool:
         """Make live what should be live now. What cannot be done is an alarm. `make_plan` is given what is to stay off
-        that is to block again."""
+        that is to block again. Whether documents can be compiled."""
         try:
             planned = make_plan(None)
             done = activate.bring_up(planned, self._places, self._ledger, now=now, live=self._live)
@@ -65,7 +65,7 @@ class Settling:
                 planned, less = make_plan(None), make_plan(self.off)
                 if less.lists != planned.lists:
                     self._is_live(less, activate.bring_up(less, self._places, self._ledger, now=now))
-            return
+            return not isinstance(error, CoreError)
         self._alarm("activation", done.trouble and f"active, but not for after a reboot: {done.trouble}")
         self._live = None if done.trouble else done.live
         if done.trouble:
@@ -73,6 +73,7 @@ class Settling:
         else:
             self._patience = FIRST_RETRY
         self._is_live(planned, done)
+        return True
 
     def _is_live(self, planned: Plan, done: activate.Outcome) -> None:
         self.generation, self.compiled = done.live.generation, done.live.compiled

@@ -93,7 +93,8 @@ def _lines(places: Places, name: str, applied: Applied, wanted: set[str]) -> lis
     try:
         return _core.find(path, size=applied.size or MAX_SIZE, references=[*wanted])
     except _core.ListError as error:
-        raise ResolverError(f"what list {name} has suspended cannot be read: {error}") from error
+        hint = f"stopsign lists refresh {name} makes it again where it can"
+        raise ResolverError(f"what list {name} has suspended cannot be read: {error}", hint=hint) from error
 
 
 def _covers(one: Entry, name: str) -> bool:

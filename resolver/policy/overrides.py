@@ -2,8 +2,9 @@
 
 Enters: a request through the control socket. Leaves: `state_dir/overrides.json`, which is the truth, and their part of
 `run_dir/passes.json`, which every worker polls. An override holds from the next query on. One that has ended matches
-nothing, and the next change removes it from both files. Where one file cannot be written, the other still is, and an
-alarm says so. An entry of a sealed list is excepted by its reference: its name is in neither file.
+nothing, and the next change removes it from both files. One that the log does not have yet stays in the first until it
+has. Where one file cannot be written, the other still is, and an alarm says so. An entry of a sealed list is excepted
+by its reference: its name is in neither file.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from resolver.config.values import domain_name
 from resolver.policy import exceptions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from resolver.base.paths import Places
 
 LONGEST = 31 * 86400.0
@@ -50,9 +53,17 @@ class Overrides(Stored):
     """All overrides of this host."""
 
     overrides: tuple[Override, ...] = ()
+    unlogged: tuple[Override, ...] = ()
+    """Set, and the log does not have it yet: also one that has ended since."""
 
     def holding(self, now: float) -> Overrides:
-        return Overrides(overrides=tuple(entry for entry in self.overrides if entry.until > now))
+        return self.with_(entry for entry in self.overrides if entry.until > now)
+
+    def with_(self, overrides: Iterable[Override]) -> Overrides:
+        return self.model_copy(update={"overrides": tuple(overrides)})
+
+    def logged(self) -> Overrides:
+        return self.model_copy(update={"unlogged": ()})
 
     def named(self, name: str) -> Override | None:
         return next((entry for entry in self.overrides if name and entry.name == name), None)
@@ -96,7 +107,7 @@ def allow(
     )  # fmt: skip
     same = (new.name, new.list and new.reference)
     others = tuple(one for one in known.holding(now).overrides if (one.name, one.list and one.reference) != same)
-    return Overrides(overrides=(*others, new)), new
+    return Overrides(overrides=(*others, new), unlogged=(*known.unlogged, new)), new
 
 
 def lift(known: Overrides, name: str, *, now: float, reference: str = "") -> tuple[Overrides, Override]:
@@ -110,7 +121,7 @@ def lift(known: Overrides, name: str, *, now: float, reference: str = "") -> tup
     gone = next(said, None) or held.named(clean)
     if gone is None:
         raise OverrideError(f"there is no override for {clean or reference}", hint="stopsign override list")
-    return Overrides(overrides=tuple(entry for entry in held.overrides if entry is not gone)), gone
+    return held.with_(entry for entry in held.overrides if entry is not gone), gone
 
 
 def put(places: Places, overrides: Overrides, now: float) -> str | None:

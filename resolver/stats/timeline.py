@@ -111,7 +111,8 @@ class Timeline:
         elif leaf.type in {"override-set", "override-lifted"}:
             about = None if told is None else (str(told.get("name")), str(told.get("match")))
             until = None if told is None else _hour(told.get("until"))
-            self._off.append(_Off(index, leaf.hour, "override", None, about, leaf.type == "override-set", until))
+            hour = (_hour(told.get("since")) if told else None) or leaf.hour  # the log may have it later
+            self._off.append(_Off(index, hour, "override", None, about, leaf.type == "override-set", until))
         elif leaf.type in {"bypass", "bypass-words"} and told is not None:
             self._switched(index, leaf, told)
 

@@ -11,7 +11,7 @@ from resolver.base.paths import Places
 from resolver.policy import exceptions
 from resolver.policy.exceptions import FOR_EVER, Bypass, LiveExceptions, NameException
 from resolver.policy.explain import explain
-from resolver.policy.overrides import OverrideError
+from resolver.policy.overrides import OverrideError, Overrides
 from tests.rigs.limits import can_mount, fill, small_tmpfs
 from tests.rigs.lists_world import World, make_entry
 
@@ -60,6 +60,46 @@ def test_an_override_is_renewed_not_doubled_and_is_lifted_with_a_leaf(
     assert [sentence.startswith("a.example is allowed until 2") for sentence in said] == [True, True, False]
     assert said[1].endswith(" by root: two")
     assert said[2] == "the override of a.example is lifted by root"
+
+
+def test_an_override_that_the_log_cannot_take_has_its_leaf_later_also_after_a_restart(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("resolver.log.writer.Log.append_many", no_room)
+        world.register.people.allow("a.example", "subtree", "a hospital's", "root", 3600.0)
+        assert any("the log cannot be written" in alarm for alarm in world.register.status()["alarms"])
+        world.restart()
+        world.clock.forward(hours=2)
+        world.register.people.allow("b.example", "subtree", "one more", "root", 3600.0)
+    world.register.tick()
+    told = [detail for _, detail in said_in_the_log(world, "override-set")]
+    assert [(one["name"], one["since"]) for one in told] == [
+        ("a.example", "2026-11-22T12:00:00Z"), ("b.example", "2026-11-22T14:00:00Z")
+    ]  # fmt: skip
+    assert Overrides.model_validate_json(world.config.places.overrides.read_bytes()).unlogged == ()
+    world.register.tick()
+    assert [kind for kind, _ in world.leaves()].count("override-set") == 2
+
+
+def test_an_override_is_set_in_the_log_before_it_is_lifted_there(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("resolver.log.writer.Log.append_many", no_room)
+        world.register.people.allow("a.example", "subtree", "a hospital's", "root", 3600.0)
+    world.register.people.lift("a.example", "root")
+    world.register.tick()
+    said = [kind for kind, _ in world.leaves() if kind.startswith("override")]
+    assert said == ["override-set", "override-lifted"]
+
+
+def test_a_refused_configuration_that_the_log_cannot_take_has_its_leaf_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("resolver.log.writer.Log.append_many", no_room)
+        world.register.people.configuration_refused("no such key", {"mistakes": 1, "goes_on": "sha256:0"})
+    world.register.tick()
+    assert [kind for kind, _ in world.leaves()].count("configuration-refused") == 1
 
 
 def on_a_full_tmpfs_the_switch_goes_on_and_off(tmp_path: Path) -> None:
@@ -147,11 +187,11 @@ def taken_back(world: World, kind: exceptions.Kind, of: str = "") -> None:
     exceptions.change(world.config.places, lambda live: live.off(kind, of, now=now, by="bob"))
 
 
-def said_in_the_log(world: World) -> list[tuple[str, Any]]:
-    """Type and detail of the leaves about the off switch."""
+def said_in_the_log(world: World, about: str = "bypass") -> list[tuple[str, Any]]:
+    """Type and detail of the leaves about the off switch, or of others."""
     log = world.ledger._log
     assert log is not None
-    leaves = [(index, kind) for index, (kind, _) in enumerate(world.leaves()) if kind.startswith("bypass")]
+    leaves = [(index, kind) for index, (kind, _) in enumerate(world.leaves()) if kind.startswith(about)]
     return [(kind, detail.value) for index, kind in leaves if (detail := log.details.get(index))]
 
 

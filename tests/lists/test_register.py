@@ -383,6 +383,54 @@ def test_a_record_beyond_repair_is_an_alarm_until_the_list_comes_again(world: Wo
     assert world.register.status()["alarms"] == []
 
 
+def damaged(world: World) -> Path:
+    """The active document, cut short on the disk."""
+    path = world.config.places.list("gambling").applied / world.register.applied["gambling"].document
+    path.write_bytes(path.read_bytes()[:10])
+    return path
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_damaged_document_keeps_no_withdrawal_out(world: World, restarted: bool) -> None:
+    entries = [make_entry("a.example"), make_entry("b.example")]
+    world.take(1, entries)
+    path = damaged(world)
+    if restarted:
+        world.restart()
+    assert world.take(1, entries, suspended=[entries[0].reference]).kind == "active"
+    assert (world.active("a.example"), world.active("b.example")) == ([], ["gambling"])
+    assert world.register.status()["alarms"] == []
+    assert _core.summary(path, size=1000)[2] == world.last.state
+
+
+def test_a_damaged_document_keeps_no_version_out(world: World) -> None:
+    world.take(1, ["a.example", "b.example"])
+    damaged(world)
+    assert world.take(2, ["b.example", "c.example"]).kind == "active"
+    assert [world.active(name) for name in ("a.example", "b.example", "c.example")] == [[], ["gambling"], ["gambling"]]
+
+
+def test_a_document_that_nothing_else_has_is_an_alarm_with_what_to_do(world: World) -> None:
+    entries = [make_entry("a.example"), make_entry("b.example")]
+    world.take(1, entries)
+    path = world.config.places.list("gambling").applied / world.register.applied["gambling"].document
+    whole = path.read_bytes()
+    damaged(world)
+    shutil.rmtree(world.config.places.kept("gambling"))
+    outcome = world.take(1, entries, suspended=[entries[0].reference])
+    assert (outcome.kind, outcome.reason) == ("refused", "storage")
+    assert "restore it from a backup" in outcome.text
+    assert outcome.text in world.register.status()["alarms"]
+    with pytest.raises(VerifyError, match="restore it from a backup") as refusal:
+        world.take(2, entries[1:])
+    assert refusal.value.reason == "storage"
+    path.write_bytes(whole)
+    world.clock.forward(seconds=10)
+    world.register.tick()
+    assert (world.active("a.example"), world.active("b.example")) == ([], ["gambling"])
+    assert world.register.status()["alarms"] == []
+
+
 def test_approving_something_else_than_what_is_held_is_refused_in_words(world: World) -> None:
     world.take(1, ["a.example"])
     with pytest.raises(ApprovalError, match="nothing of list gambling is held"):

@@ -63,6 +63,24 @@ def test_suspensions_beside_a_refused_version_leave_what_is_in_shadow_evaluation
     assert not any("not active" in alarm for alarm in world.register.status()["alarms"])
 
 
+def test_what_is_damaged_in_shadow_evaluation_keeps_no_withdrawal_out(world: World) -> None:
+    from blocklists.head import Relief, Suspension
+
+    world.take(2, ["a.example", "b.example", "new.example"])
+    places, held = world.config.places.list("gambling"), world.register.fetching["gambling"].held
+    assert held is not None
+    assert held.document is not None
+    (places.applied / held.document).write_bytes(b"cut")
+    places.verified.mkdir(parents=True)
+    gone = make_entry("b.example").reference
+    relief = Relief("gambling", 1, {gone: Suspension("2026-11-22T00:00:00Z", "appeal granted")})
+    (places.verified / "relief.json").write_bytes(relief.to_bytes())
+    world.register.refuse("gambling", VerifyError("state-hash", "not what was signed"))
+    assert [action(world, f"{name}.example") for name in ("a", "b")] == ["stop-page", None]
+    world.register.take(world.last)
+    assert [action(world, f"{name}.example") for name in ("a", "b", "new")] == ["stop-page", None, "monitor"]
+
+
 def test_an_addition_that_hardly_anybody_asks_for_acts_after_its_watch(world: World) -> None:
     world.take(2, ["a.example", "new.example"])
     traffic = Traffic(world)
