@@ -234,7 +234,9 @@ def _stored_relief(places: ListPlaces) -> Relief | None:
         return Relief.from_bytes((places.verified / "relief.json").read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, BlocklistError) as error:
+    except OSError as error:
+        raise VerifyError("storage", f"{places.verified / 'relief.json'} cannot be read ({error.strerror})") from error
+    except BlocklistError as error:
         raise VerifyError("storage", f"{places.verified / 'relief.json'} is damaged: {error}") from error
 
 
