@@ -56,24 +56,26 @@ class _Rules(TrustedMetadataSet):
     """
 
     min_threshold: int | None
+    where: str
+    """The repository's name. What is stored here and cannot be read is fetched, so that no message is about it."""
 
     def update_root(self, data: bytes) -> Root:
-        with _reading("root"):
+        with _reading(f"the root metadata from {self.where}", data):
             root = super().update_root(data)
         if self.min_threshold is not None:
             repository.check_root(root, self.min_threshold)
         return root
 
     def update_timestamp(self, data: bytes) -> Timestamp:
-        with _reading("timestamp"):
+        with _reading(f"the timestamp metadata from {self.where}", data):
             return super().update_timestamp(data)
 
     def update_snapshot(self, data: bytes, trusted: bool | None = False) -> Snapshot:
-        with _reading("snapshot"):
+        with _reading(f"the snapshot metadata from {self.where}", data):
             return super().update_snapshot(data, trusted)
 
     def update_delegated_targets(self, data: bytes, role_name: str, delegator_name: str) -> Targets:
-        with _reading(role_name):
+        with _reading(f"the {role_name} metadata from {self.where}", data):
             targets = super().update_delegated_targets(data, role_name, delegator_name)
         if role_name == repository.TARGETS and self.min_threshold is not None:
             repository.check_delegations(self.root, targets.delegations)
@@ -83,12 +85,15 @@ class _Rules(TrustedMetadataSet):
 
 
 @contextmanager
-def _reading(role: str) -> Iterator[None]:
+def _reading(what: str, data: bytes) -> Iterator[None]:
     """python-tuf says neither which file it could not read nor why."""
     try:
         yield
     except DeserializationError as error:
-        raise DeserializationError(f"the {role} metadata cannot be read: {error.__cause__ or error}") from error
+        why = str(error.__cause__ or error)
+        if not data.lstrip().startswith(b"{"):  # a page of a host or of a proxy on the way
+            why = f"it is no JSON, and begins with {data[:40].decode(errors='replace')!r}"
+        raise DeserializationError(f"{what} cannot be read: {why}") from error
 
 
 class Client(Updater):
@@ -99,11 +104,12 @@ class Client(Updater):
 
     def __init__(self, where: Place, bootstrap: bytes, folder: Path, min_threshold: int | None, now: datetime) -> None:
         config = UpdaterConfig(max_root_rotations=64)
-        with _reading("pinned root"):
+        with _reading("the pinned root metadata", bootstrap):
             super().__init__(
                 str(folder), "metadata/", str(folder), "targets/", Fetcher(where), config, bootstrap=bootstrap
             )
             self.trusted = _Rules(bootstrap, config.envelope_type)
+            self.trusted.where = where.name
         self._folder = folder
         self.trusted.min_threshold, self.trusted.reference_time = min_threshold, now
         self._trusted_set = self.trusted

@@ -57,6 +57,9 @@ class Deadline:
 class Place(Protocol):
     """A repository: a web host or a folder."""
 
+    name: str
+    """Its address or its path, for people."""
+
     def read(self, path: str) -> Iterator[bytes]:
         """The file's octets. Raises DownloadHTTPError (404) where there is none."""
 
@@ -85,6 +88,7 @@ class Directory:
 
     def __init__(self, folders: list[Path], deadline: Deadline) -> None:
         self._folders, self._deadline = folders, deadline
+        self.name = str(folders[0])
 
     def read(self, path: str) -> Iterator[bytes]:
         """As `Place.read`."""

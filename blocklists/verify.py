@@ -560,7 +560,8 @@ def _read(path: Path, parse: Callable[[bytes], Read], hint: str = RESTORE) -> Re
         except (OSError, ValueError, KeyError, TypeError, BlocklistError) as error:
             wrong = wrong or error
     if wrong is not None:
-        raise VerifyError("storage", f"{path} is damaged: {wrong}", hint=hint) from None
+        why = f"cannot be read ({wrong.strerror})" if isinstance(wrong, OSError) else f"is damaged: {wrong}"
+        raise VerifyError("storage", f"{path} {why}", hint=hint) from None
     return None
 
 

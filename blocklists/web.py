@@ -88,21 +88,21 @@ class Web:
         self._headers = access.headers()
         self._host, self._port, self._deadline = host, port or default, deadline
         self._prefix = f"/{prefix}/" if prefix else "/"
-        self._base = f"{scheme}://{host}{f':{port}' if port else ''}{self._prefix}"
+        self.name = f"{scheme}://{host}{f':{port}' if port else ''}{self._prefix}"
         self._kept: _Connection | None = None
 
     def read(self, path: str) -> Iterator[bytes]:
         """As `fetch.Place.read`."""
         with self._answered(path) as response:
             if response.status in {403, 404, 410}:
-                raise DownloadHTTPError(f"{self._base}{path}: status {response.status}", response.status)
+                raise DownloadHTTPError(f"{self.name}{path}: status {response.status}", response.status)
             if response.status != 200:
-                what = f"{self._base}{path}: status {response.status}"
+                what = f"{self.name}{path}: status {response.status}"
                 if where := response.getheader("Location", ""):
                     raise MovedError(what, where)
                 raise VerifyError("unreachable", what)
             if response.getheader("Content-Encoding", "identity") != "identity":
-                raise VerifyError("unreachable", f"{self._base}{path}: the host compresses what it serves")
+                raise VerifyError("unreachable", f"{self.name}{path}: the host compresses what it serves")
             # read1: at most one read of the socket, so that the deadline is met between any two
             while chunk := response.read1(CHUNK):
                 self._deadline.left()
@@ -116,7 +116,7 @@ class Web:
                 self._deadline.left()
                 held += chunk
                 if len(held) > limit:
-                    raise VerifyError("malformed", f"{self._base}{path}: the answer is longer than {limit} octets")
+                    raise VerifyError("malformed", f"{self.name}{path}: the answer is longer than {limit} octets")
             kind = response.getheader("Content-Type", "")
         return response.status, kind, bytes(held)
 
@@ -128,14 +128,14 @@ class Web:
             connection, response = self._ask(self._prefix + path, body)
             yield response
             if response.length:
-                raise VerifyError("unreachable", f"{self._base}{path}: the connection broke off")
+                raise VerifyError("unreachable", f"{self.name}{path}: the connection broke off")
             response.close()
             if not response.will_close:
                 self._kept, connection = connection, None
         except TimeoutError:
-            raise VerifyError("deadline", f"{self._base}{path}: not done within {self._deadline.seconds:g} s") from None
+            raise VerifyError("deadline", f"{self.name}{path}: not done within {self._deadline.seconds:g} s") from None
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise VerifyError("unreachable", f"{self._base}{path}: {error or type(error).__name__}") from None
+            raise VerifyError("unreachable", f"{self.name}{path}: {error or type(error).__name__}") from None
         finally:
             if connection is not None:
                 connection.hang_up()

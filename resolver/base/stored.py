@@ -1,7 +1,7 @@
 """State files: one frozen pydantic model a JSON file, replaced durably.
 
-Enters: a model, or a path. Leaves: the file, or the model; `StateError` where the file is damaged, `None` where there
-is none. Rule: a file with an unknown key is damaged, or a newer program's; nothing is guessed.
+Enters: a model, or a path. Leaves: the file, or the model; `StateError` where the file is damaged or cannot be read,
+`None` where there is none. Rule: a file with an unknown key is damaged, or a newer program's; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -31,13 +31,18 @@ Kind = TypeVar("Kind", bound=Stored)
 
 
 def load(path: Path, kind: type[Kind]) -> Kind | None:
-    """The value in `path`; None where there is no file. Raises `StateError` where it is damaged."""
+    """The value in `path`; None where there is no file. Raises `StateError` where it is damaged or cannot be read."""
     try:
         return kind.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValidationError) as error:
-        raise StateError(f"{path} is damaged ({str(error).splitlines()[0]})") from error
+    except OSError as error:
+        raise StateError(f"{path} cannot be read ({error.strerror})", hint="its owner is the steward's user") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        told = f"{where}: {first['msg']}" if where else first["msg"]
+        raise StateError(f"{path} is damaged ({told})", hint="restore it from a backup") from error
 
 
 def store(path: Path, value: Stored) -> None:

@@ -7,6 +7,8 @@ for the same report as the mistakes in single values.
 from __future__ import annotations
 
 from ipaddress import IPv6Network, ip_network
+from os.path import normpath
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from resolver.base.proven import PORT
@@ -21,6 +23,7 @@ _MAPPED = IPv6Network("::ffff:0:0/96")  # IPv4 addresses in IPv6 form (RFC 4291,
 
 
 def contradictions(raw: Any) -> Iterator[tuple[Key, str]]:
+    yield from _lost_at_a_reboot(raw)
     yield from _same_name_twice(raw, "lists")
     yield from _same_name_twice(raw, "views")
     yield from _views_of_nothing(raw)
@@ -60,6 +63,18 @@ def _endpoints(raw: Any, *key: str) -> Iterator[tuple[Key, Endpoint]]:
             yield (*key, at), Endpoint.parse(text, default_port=port)
         except ValueError:
             continue  # reported where values are checked
+
+
+def _lost_at_a_reboot(raw: Any) -> Iterator[tuple[Key, str]]:
+    run_dir = _at(raw, "run_dir")
+    for key in (("state_dir",), ("log", "dir")):
+        kept = _at(raw, *key)
+        if isinstance(kept, str) and isinstance(run_dir, str) and _is_within(kept, run_dir):
+            yield key, f"is in run_dir ({run_dir}), which a reboot empties; a folder on a disk would be right"
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return PurePath(normpath(path)).is_relative_to(normpath(folder))
 
 
 def _same_name_twice(raw: Any, of: str) -> Iterator[tuple[Key, str]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from blocklists import durable
 from resolver.log.disk import Disk, lock, unlock
-from resolver.log.errors import AuditError, MissingError
+from resolver.log.errors import AuditError, MalformedError, MissingError
 from resolver.log.leaf import Detail, canonical, parse_detail
 from resolver.log.tiles import WIDTH, number_path
 
@@ -64,11 +64,18 @@ class Details:
         raise AuditError(f"there is no detail of leaf {index} here", hint="`stopsign audit show` lists the leaves")
 
     def _read(self, number: int) -> list[Detail]:
+        path = self._private / f"{number_path(number)}.jsonl"
         try:
-            data = self._disk.read(self._private / f"{number_path(number)}.jsonl", MAX_FILE)
+            data = self._disk.read(path, MAX_FILE)
         except MissingError:
             return []
-        return [parse_detail(line) for line in data.splitlines()]
+        details = []
+        for at, line in enumerate(data.splitlines(), 1):
+            try:
+                details.append(parse_detail(line))
+            except MalformedError as wrong:
+                raise AuditError(f"{path}, line {at}: {wrong}", hint="restore the file from a backup") from wrong
+        return details
 
     def _write(self, number: int, details: list[Detail]) -> None:
         name = f"{number_path(number)}.jsonl"

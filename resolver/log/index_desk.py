@@ -168,7 +168,10 @@ def new_desk(root: Path, name: str, random: Callable[[int], bytes], disk: Disk |
 
 def load_key(path: Path, disk: Disk | None = None) -> Signer:
     """Raises `AuditError`."""
-    return parse_secret(_text((disk or Disk()).read(path, MAX_NOTE)))
+    try:
+        return parse_secret(_text((disk or Disk()).read(path, MAX_NOTE)))
+    except MalformedError as wrong:
+        raise AuditError(f"{path}: {wrong}", hint="restore the key from its backup") from wrong
 
 
 def _text(data: bytes) -> str:

@@ -121,7 +121,7 @@ def parse_leaf(entry: bytes) -> Leaf:
     except (ValueError, TypeError, RecursionError):
         good = False
     if not good:
-        raise MalformedError(f"not a leaf: {entry[:120]!r}")
+        raise MalformedError(f"not a leaf: {_text(entry[:120])}")
     return leaf
 
 
@@ -135,7 +135,11 @@ def parse_detail(line: bytes | str) -> Detail:
             raise ValueError("salt")
         return Detail(int(fields["index"]), fields["salt"], fields["detail"], bool(fields.get("public")))
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise MalformedError(f"not a detail: {line[:80]!r}") from None
+        raise MalformedError(f"not a detail: {_text(line[:80])}") from None
+
+
+def _text(line: bytes | str) -> str:
+    return line if isinstance(line, str) else line.decode(errors="replace")
 
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)

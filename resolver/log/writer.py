@@ -200,14 +200,14 @@ class Log:
 
     def _load_key(self, origin: str) -> Signer:
         path = self._private / "log.key"
+        restore = "restore the key from its backup; a new key needs a new folder, and is a new log to everybody"
         try:
             signer = parse_secret(self._disk.read(path, MAX_NOTE).decode("utf-8", "replace").strip())
+        except MalformedError as wrong:
+            raise AuditError(f"{path} is damaged, and the log cannot go on: {wrong}", hint=restore) from wrong
         except MissingError:
             if self._disk.names(self._public / "tile"):
-                raise AuditError(
-                    f"{path} is missing, but {self._public} holds a log",
-                    hint="restore the key from its backup; a new key needs a new folder, and is a new log to everybody",
-                ) from None
+                raise AuditError(f"{path} is missing, but {self._public} holds a log", hint=restore) from None
             if not good_name(origin):
                 raise AuditError(f"not a name for a log: {origin!r}", hint="as in stop.isp.example/log") from None
             signer = Signer(origin, ED25519, self._random(32))
@@ -222,9 +222,10 @@ class Log:
         taken over where the tiles bear it out (the private folder then comes from an older backup)."""
         private = self._kept_checkpoint()
         published = self._published("checkpoint")
-        mine = self._read_head(private) if private else Checkpoint(self.origin, 0, EMPTY_ROOT)
+        kept, served = self._private / "checkpoint", self._public / "checkpoint"
+        mine = self._read_head(private, kept, served) if private else Checkpoint(self.origin, 0, EMPTY_ROOT)
         head = mine
-        if published and published != private and (theirs := self._read_head(published)).size > mine.size:
+        if published and published != private and (theirs := self._read_head(published, served, kept)).size > mine.size:
             head, private = theirs, published
         edge = self._edge_of(head)
         if head is not mine and tree_root(mine.size, TileReader(self._fetch, head.size).node) != mine.root:
@@ -244,7 +245,8 @@ class Log:
         try:
             edge = Edge.load(TileReader(self._fetch, head.size))
         except (MissingError, MalformedError) as wrong:
-            raise AuditError(f"the log cannot go on: {wrong}", hint="restore the tiles from a copy") from wrong
+            told = f"the log in {self._public} cannot go on: {wrong}"
+            raise AuditError(told, hint="restore the tiles from a copy") from wrong
         if edge.root() != head.root:
             raise AuditError(
                 f"the tiles do not come out at the root that was signed for {head.size} leaves",
@@ -252,11 +254,12 @@ class Log:
             )
         return edge
 
-    def _read_head(self, note: bytes) -> Checkpoint:
+    def _read_head(self, note: bytes, path: Path, other: Path) -> Checkpoint:
         try:
             return open_checkpoint(note, self._signer.verifier)[0]
         except (MalformedError, UntrueError) as wrong:
-            raise AuditError(f"the log cannot go on: {wrong}", hint="restore the checkpoint from a copy") from wrong
+            hint = f"restore it from a backup, or from {other}, if that is whole"
+            raise AuditError(f"{path} is damaged, and the log cannot go on: {wrong}", hint=hint) from wrong
 
     def _kept_checkpoint(self) -> bytes | None:
         try:

@@ -84,6 +84,7 @@ class Web:
         self._failures = 0
         self._erases = -ERASE_SECONDS  # when deletions are looked for again, by the clock that no one sets
         self._away: float | None = None  # since when the database cannot be used
+        self._trouble = "the database is not open yet"  # why appeals wait; empty: they do not
         self._words = Changed()
         self._exchange = Exchange(config.host_name)
         self.unknown: list[str] = []  # hosts on our database whose word does not count here
@@ -94,7 +95,7 @@ class Web:
 
     def alarms(self) -> list[str]:
         """What a person should look at."""
-        stored = [] if self.stored.is_set() else ["the database is not there: appeals wait"]
+        stored = [] if self.stored.is_set() else [f"{self._trouble}: appeals wait"]
         if self.stored.is_set() and self._away is not None:
             since = as_text(self._away)
             stored = [f"the database cannot be used since {since}: appeals and what other hosts say wait"]
@@ -158,7 +159,6 @@ class Web:
 
     async def _keep_time(self) -> None:
         """Opens the database as soon as it can be; then rounds of the clocks, at once where something is to be said."""
-        said = ""
         while True:
             self._wake.clear()  # before the round: what is said during it is for the next
             try:
@@ -166,14 +166,14 @@ class Web:
                     self.portal.store = await Store.open(self._config.database_url)
                     self.stored.set()
                 await self._round(self.portal.store)
-                said, self._away = "", None
+                self._trouble, self._away = "", None
             except StoreError as error:
                 self._away = self._away or self._clock()
-                if str(error) != said:
-                    said = str(error)
+                if str(error) != self._trouble:
+                    self._trouble = str(error)
                     log.error("%s; appeals wait, the stop page goes on", error)  # noqa: TRY400 - the sentence says it all
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), ROUND_SECONDS if not said else 5.0)
+                await asyncio.wait_for(self._wake.wait(), ROUND_SECONDS if not self._trouble else 5.0)
 
     async def _round(self, store: Store) -> None:
         """What hosts and stewards say to each other first: no text of an issuer may keep it waiting."""

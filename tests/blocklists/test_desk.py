@@ -683,5 +683,9 @@ def test_what_is_malformed_is_named_with_the_reason(world: World, what: str) -> 
     with pytest.raises(VerifyError) as refusal:
         world.fetch()
     assert refusal.value.reason == "malformed"
-    wanted = "pinned root metadata cannot be read: 'signed'" if what == "1.root.json" else "timestamp metadata cannot"
+    wanted = {
+        "1.root.json": "the pinned root metadata cannot be read: 'signed'",
+        "timestamp.json": f"the timestamp metadata from {world.published} cannot be read: it is no JSON, "
+        "and begins with '<html>'",
+    }[what]
     assert wanted in str(refusal.value)

@@ -34,6 +34,7 @@ SAYING = {
     "resolver/rpz/export.py": {"run_after"},
     "resolver/policy/in_force.py": {"read_list", "poll_exceptions"},
     "resolver/rpz/primary.py": {"telling"},
+    "resolver/portal/app.py": {"alarms"},
 }
 # Alarm as its row has it -> the test that provokes it, and words of the alarm that the test expects.
 STATUS, OPERATE, ZONES = "cli/test_status.py", "cli/test_operate.py", "rpz/test_zone_alarms.py"
@@ -51,6 +52,7 @@ DAMAGED = f"{STEWARD}::test_a_stored_file_that_is_damaged_until_the_backup_is_pu
 DISK = f"{STATUS}::test_a_disk_is_an_alarm_where_little_is_left_of_it_in_share_and_in_octets"
 WRITTEN_AGAIN = f"{OVERRIDES}::test_an_override_that_only_one_of_the_disks_took_says_so_and_is_written_again_by_itself"
 NOTHING_TO_MAKE = f"{ZONES}::test_without_a_list_there_is_no_zone"
+UNOPENED = "portal/test_store.py::test_a_database_that_cannot_be_opened_is_an_alarm_with_the_reason"
 COMMAND = f"{ZONES}::test_a_command_after_the_zone_file_that_cannot_be_run"
 NO_DESCRIPTOR = (
     "faults/test_floods.py::"
@@ -229,6 +231,8 @@ PROVOKED: dict[str, tuple[str, str]] = {
         "lists/test_appeals.py::test_reports_that_are_refused_in_number_are_an_alarm_for_an_hour",
         " reports of the web process were refused within an hour",
     ),
+    "the database is not open yet: appeals wait": (UNOPENED, "the database is not open yet: appeals wait"),
+    "the appeals database cannot be used (…): appeals wait": (UNOPENED, "the appeals database cannot be used ("),
     "the database cannot be used since …: appeals and what other hosts say wait": (
         "host/test_many_hosts.py::test_a_database_that_is_away_is_an_alarm_with_its_time_until_it_is_back",
         "appeals and what other hosts say wait",

@@ -28,7 +28,7 @@ from resolver.config.finding import Finding
 from resolver.config.preflight import host
 from resolver.config.preflight.host import trial
 from resolver.config.preflight.reasons import reasons
-from resolver.config.preflight.users import User
+from resolver.config.preflight.users import User, rights
 from resolver.config.schema import Accepted, Config, Lines
 from resolver.host.apply import TrialError, try_first
 from resolver.ipc import control
@@ -112,6 +112,14 @@ def upstream(answer: bytes | None, *, tcp: bool = True) -> Iterator[str]:
 
 def found(folder: Path, **changed: Any) -> dict[str, str]:
     """Findings by key; the warning about the tmpfs aside."""
+    return {
+        finding.key: finding.message
+        for finding in trial(configured(folder, **changed), folder / "stopsign.yaml", held)
+        if finding.key != "run_dir" or finding.fatal
+    }
+
+
+def configured(folder: Path, **changed: Any) -> Config:
     plain: dict[str, Any] = {
         "state_dir": str(folder / "state"),
         "run_dir": str(folder / "run"),
@@ -120,12 +128,7 @@ def found(folder: Path, **changed: Any) -> dict[str, str]:
     }
     for key, value in changed.items():
         plain[key] = {**plain.get(key, {}), **value} if isinstance(value, dict) else value
-    config = Config.model_validate(plain, context={"folder": folder})
-    return {
-        finding.key: finding.message
-        for finding in trial(config, folder / "stopsign.yaml", held)
-        if finding.key != "run_dir" or finding.fatal
-    }
+    return Config.model_validate(plain, context={"folder": folder})
 
 
 def reported(folder: Path, text: str) -> tuple[int, list[tuple[int, str, str]]]:
@@ -296,6 +299,33 @@ def test_what_the_users_of_the_units_may_not_do_is_found_although_root_may(
         of_one = found(folder, dns={"upstreams": [address]}, run_dir="/run/stopsign-north")
     assert "cannot be entered by stopsign-steward, the user of its unit" in findings["state_dir"]
     assert "cannot be entered by stopsign-north-steward, the user of its unit" in of_one["state_dir"]
+
+
+def test_what_is_below_the_state_folder_is_tried_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a first start as root: the folder is the steward's, and what is in it is not."""
+    audit, lists, overrides = (tmp_path / "state" / name for name in ("audit", "lists", "overrides.json"))
+    audit.mkdir(parents=True)
+    lists.mkdir()
+    overrides.write_text("{}")
+    denied: list[Path] = []
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) not in denied and real(path, mode))
+    with upstream(NOERROR) as address:
+        asked: dict[str, Any] = {"dns": {"upstreams": [address]}}
+        assert found(tmp_path, **asked) == {}
+        for path, does in ((audit, "written"), (lists, "written"), (overrides, "read")):
+            denied[:] = [path]
+            assert found(tmp_path, **asked) == {"state_dir": f"{path} cannot be {does} by this user"}
+        denied.clear()
+        monkeypatch.setattr(User, "named", staticmethod(lambda name, _group: User(name, 1, frozenset({1}))))
+        monkeypatch.setattr(User, "may", lambda _self, path, _wanted: path not in (audit, lists, overrides))
+        said = [one.message for one in rights(configured(tmp_path, **asked), tmp_path) if one.key == "state_dir"]
+    unit = "by stopsign-steward, the user of its unit"
+    assert said == [
+        f"{audit} cannot be written {unit}",
+        f"{lists} cannot be written {unit}",
+        f"{overrides} cannot be read {unit}",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,8 @@ views:
     [
         ("stop_page:", "dns:", "9: dns: is given twice, first in line 4; once would be right"),
         ("run_dir: /run/stopsign\n", "", "1: run_dir: is missing"),
+        ("/var/lib/stopsign\n", "/run/stopsign/\n", "state_dir: is in run_dir (/run/stopsign), which a reboot empties"),
+        ("portal:", "log: {dir: /run/stopsign/log}\nportal:", "log.dir: is in run_dir (/run/stopsign), which a reboot"),
         ("  url:", "   url:", "15: is not YAML: while parsing a block mapping"),
         ("[gambling]", "[gambling", "is not YAML"),
         ("127.0.0.1:5335", "127.0.0.1:53", "dns.upstreams[0]: 127.0.0.1:53 is where Stopsign itself listens"),

@@ -407,7 +407,8 @@ def test_a_bypassed_name_passes_without_an_end_and_overrides_stay_beside_it(worl
     words = "since 2026-11-22T12:00:00Z by root, until 2026-11-22T13:00:00Z: one"
     assert why == f"b.example (subtree) is overridden {words}"
     kept = world.config.places.overrides.read_bytes()
-    for damage, said in ((b"{", "is damaged"), (b"{}", "says nothing of it")):
+    json = "is damaged (Invalid JSON: EOF while parsing"
+    for damage, said in ((b"{", json), (b'{"overrides": 1}', "(overrides: "), (b"{}", "says nothing of it")):
         world.config.places.overrides.write_bytes(damage)
         why = explain(world.config, "b.example", now=world.clock()).why
         assert why.startswith("b.example (subtree) is overridden until 2026-11-22T13:00:00Z; ")

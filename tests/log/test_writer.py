@@ -108,6 +108,32 @@ def test_it_refuses_to_go_on_without_what_it_needs(world: World, lost: str, said
         world.open()
 
 
+@pytest.mark.parametrize(
+    ("damaged", "content", "said", "hint"),
+    [
+        (
+            "state/audit/checkpoint",
+            b"stop.isp.example/log\n3\n",
+            " is damaged, and the log cannot go on: ",
+            "log/checkp",
+        ),
+        ("log/checkpoint", b"\n", " is damaged, and the log cannot go on: ", "state/audit/checkpoint"),
+        ("state/audit/log.key", b"", " is damaged, and the log cannot go on: not a signing key", "from its backup"),
+        ("state/audit/details/000.jsonl", b'{"detail":{},', ', line 1: not a detail: {"detail":{},', "from a backup"),
+    ],
+)
+def test_what_is_damaged_is_named_with_what_to_do(
+    world: World, damaged: str, content: bytes, said: str, hint: str
+) -> None:
+    with world.open() as log:
+        log.append("start", "", {})
+    (world.root / damaged).write_bytes(content)
+    with pytest.raises(AuditError) as refused, world.open() as log:
+        log.erase(0, "it was asked for")
+    assert str(refused.value).startswith(f"{world.root / damaged}{said}")
+    assert hint in str(refused.value.hint)
+
+
 def test_a_private_folder_from_an_older_backup_takes_over_what_was_published(world: World) -> None:
     with world.open() as log:
         log.append("start", "", {})

@@ -155,7 +155,7 @@ def test_the_index_and_the_logs_below_it_are_served_and_verify(
 def test_an_index_that_does_not_count_changes_nothing_and_is_an_alarm(fleet: Fleet, tmp_path: Path) -> None:
     config = configuration(tmp_path, log={"index": {"dir": str(fleet.published), "key": fleet.key}})
     web = Web(config)
-    assert (len(web.portal.logs.shown()), web.alarms()) == (5, ["the database is not there: appeals wait"])
+    assert (len(web.portal.logs.shown()), web.alarms()) == (5, ["the database is not open yet: appeals wait"])
     path = fleet.published / "index"
     second = path.read_bytes()
     for wrong in (second.replace(b"fra-1 since", b"fra-9 since"), (fleet.published / "version/1").read_bytes(), b""):
@@ -168,7 +168,7 @@ def test_an_index_that_does_not_count_changes_nothing_and_is_an_alarm(fleet: Fle
     assert "is missing" in web.alarms()[0]
     path.write_bytes(second)
     web.portal.logs.index()
-    assert web.alarms() == ["the database is not there: appeals wait"]
+    assert web.alarms() == ["the database is not open yet: appeals wait"]
 
 
 def test_what_hosts_report_is_read_once_for_many_pages(fleet: Fleet, tmp_path: Path) -> None:

@@ -24,13 +24,14 @@ from sqlalchemy import inspect, text
 from resolver.ipc.control import ControlError, UnreachableError
 from resolver.ipc.issuer_decisions import Decision
 from resolver.portal import clock, decisions
+from resolver.portal.app import Web
 from resolver.portal.database import MIGRATIONS, NEWEST, StoreError, migrate
 from resolver.portal.database import engine as open_engine
 from resolver.portal.store import NewAppeal, Shared, Store
 from resolver.portal.tables import tables
 from tests.conftest import find_program
 from tests.rigs import postgres
-from tests.rigs.portal_world import NOW, REFERENCE
+from tests.rigs.portal_world import NOW, REFERENCE, configuration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -471,6 +472,24 @@ def test_a_database_that_is_away_is_said_so_in_one_sentence(tmp_path: Path) -> N
     for url in ("sqlite:////proc/no/x.db", f"sqlite:///{tmp_path / 'junk.db'}", "postgresql://127.0.0.1:1/none"):
         with pytest.raises(StoreError, match="the appeals database cannot be used"):
             asyncio.run(Store.open(url))
+
+
+def test_a_database_that_cannot_be_opened_is_an_alarm_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "junk.db").write_bytes(b"junk" * 1000)
+
+    async def play() -> tuple[list[str], list[str]]:
+        web = Web(configuration(tmp_path, portal={"database": f"sqlite:///{tmp_path / 'junk.db'}"}))
+        before = web.alarms()
+        keeping = asyncio.create_task(web._keep_time())
+        while web.alarms() == before:  # noqa: ASYNC110 - nothing says so
+            await asyncio.sleep(0.01)
+        keeping.cancel()
+        return before, web.alarms()
+
+    before, (alarm,) = asyncio.run(asyncio.wait_for(play(), 60))
+    assert before == ["the database is not open yet: appeals wait"]
+    assert alarm.startswith("the appeals database cannot be used (")
+    assert alarm.endswith("): appeals wait")
 
 
 @pytest.mark.needs("initdb")

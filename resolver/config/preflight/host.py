@@ -27,7 +27,7 @@ from resolver.config.finding import Finding
 from resolver.config.preflight.certificate import certificate
 from resolver.config.preflight.reasons import reasons
 from resolver.config.preflight.remote import far
-from resolver.config.preflight.users import rights
+from resolver.config.preflight.users import kept, refusal, rights
 from resolver.config.preflight.ways_past import ways_past
 
 if TYPE_CHECKING:
@@ -85,6 +85,10 @@ def _folders(config: Config) -> Iterator[Finding]:
             yield Finding(key, f"{there} is not a folder")
         elif not os.access(there, os.W_OK | os.X_OK):
             yield Finding(key, f"{there} cannot be written by this user", denied=True)
+        elif key == "state_dir":
+            for path, needed in kept(config):
+                if not os.access(path, needed):
+                    yield Finding(key, f"{refusal(path, needed)} by this user", denied=True)
     if _file_system(places.run_dir) not in TMPFS_MAGIC:
         wanted = "a tmpfs would be right: no error or stall of a disk must ever reach a worker"
         yield Finding("run_dir", f"{places.run_dir} is not on a tmpfs; {wanted}", fatal=False)

@@ -67,12 +67,29 @@ def rights(config: Config, file: Path) -> Iterator[Finding]:
             yield Finding(key, f"{why} by {user.name}, the user of its unit")
 
 
+def kept(config: Config) -> Iterator[tuple[Path, int]]:
+    """What is below `state_dir`, and the rights that the steward needs there; it replaces files, and only reads old
+    ones. What the user who asks cannot see is left out."""
+    places = config.places
+    of_lists = [places.list(source.name).root for source in config.lists]
+    documents = [places.kept(source.name) for source in config.lists]
+    folders = (places.audit_dir, places.state_dir / "lists", *of_lists, *documents)
+    files = (
+        places.generation, places.overrides, places.bypass, places.suspensions, places.appeals, places.words,
+        places.questions, *(places.list(source.name).state for source in config.lists),
+    )  # fmt: skip
+    for wanted, paths in ((_READ | _WRITE | _SEARCH, folders), (_READ, files)):
+        yield from ((path, wanted) for path in paths if os.path.exists(path))  # noqa: PTH110 - False, not an error
+
+
 def _needs(config: Config, file: Path) -> Iterator[tuple[str, str, Path, int]]:
     places = config.places
     of_dns, of_rpz = [DNS] if config.dns is not None else [], [RPZ] if config.rpz.zones else []
     for name in (*of_dns, STEWARD, WEB, *of_rpz):
         yield "", name, file.absolute(), _READ
     yield "state_dir", STEWARD, places.state_dir, _READ | _WRITE | _SEARCH
+    for path, wanted in kept(config):
+        yield "state_dir", STEWARD, path, wanted
     yield "log.dir", STEWARD, places.log_dir, _READ | _WRITE | _SEARCH
     yield "log.dir", WEB, places.log_dir, _READ | _SEARCH
     if config.log.index is not None:
@@ -122,6 +139,8 @@ def _refused(user: User, path: Path, wanted: int) -> str | None:
     for above in reversed(path.parents):
         if not user.may(above, _SEARCH):
             return f"{above} cannot be entered"
-    if not user.may(path, wanted):
-        return f"{path} cannot be {'written' if wanted & _WRITE else 'read'}"
-    return None
+    return None if user.may(path, wanted) else refusal(path, wanted)
+
+
+def refusal(path: Path, wanted: int) -> str:
+    return f"{path} cannot be {'written' if wanted & _WRITE else 'read'}"
