@@ -193,6 +193,9 @@ def review_(
     limit = None if everything or plain else review.SHOWN
     reviewed = _review(request, Keyring.open(folder), repository, trusted_root, popular, limit)
     result(show.as_json(reviewed) if plain else None, plain, lambda: "\n".join(show.as_text(reviewed, limit=limit)))
+    if not plain:
+        for line in show.impacts(reviewed, limit=limit):
+            say(line)
 
 
 @issuer.command("sign")
@@ -217,6 +220,8 @@ def sign_(
     for line in show.as_text(reviewed):
         say(line)
     if not yes:
+        for line in show.impacts(reviewed):
+            say(line)
         click.confirm(f"Sign this as {keyring.card.name}?", abort=True, err=True)
     with progress("signing"):
         sign.sign(reviewed, keyring, passphrase_from(passphrase_file)).save(output or request)

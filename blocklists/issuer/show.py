@@ -1,6 +1,11 @@
 """A review as a signer reads it, and as a program does.
 
 Enters: a `Review`. Leaves: lines of text, or a JSON-able dictionary. Foreign text (notes, names) is printable by then.
+
+Rules
+- All that is signed of an entry can be read: of one that changes each field that differs, before and after; of one that
+  comes its fields, and what the issuer says of its impact (`impacts`).
+- What somebody wrote in whole sentences has a line of its own, so that it cannot pass for another field.
 """
 
 from __future__ import annotations
@@ -8,6 +13,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from blocklists import text
+from blocklists.counted import counted
 from blocklists.importers.source import shown
 from blocklists.issuer.review import SHOWN
 
@@ -41,7 +48,10 @@ def as_text(review: Review, *, limit: int | None = SHOWN) -> Iterator[str]:
             yield f"{kind}: {items.count}" + (", without effect" if kind == "withdrawn" else "")
         listed = items.first[:limit]
         for item in listed:
-            yield f"  {_one(item)}"
+            if isinstance(item, tuple):
+                yield from _pair(*item)
+            else:
+                yield _one(item) + (_more(item, about.created) if kind == "added" else "")
         if items.count > len(listed):
             yield f"  and {items.count - len(listed)} more (--all shows them)"
     for reference, suspension in review.suspended.items():
@@ -84,13 +94,49 @@ def as_json(review: Review) -> dict[str, Any]:
     }
 
 
-def _one(item: Entry | tuple[Entry, Entry]) -> str:
-    if isinstance(item, tuple):
-        old, new = item
-        what = f"{old.match} -> {new.match}" if old.match != new.match else f"{old.expires} -> {new.expires}"
-        return f"{new.name} ({what}) {new.basis} {new.reference}"
-    until = item.expires.partition("T")[0]
-    return f"{item.name} ({item.match}) {item.basis} {item.category} until {until} {item.reference}"
+def impacts(review: Review, *, limit: int | None = SHOWN) -> Iterator[str]:
+    """What is said to be touched besides by those entries that come and are listed in the text: each sentence once."""
+    said: dict[str, list[Entry]] = {}
+    for entry in review.meaning.added.first[:limit]:
+        if entry.impact is not None:
+            said.setdefault(entry.impact, []).append(entry)
+    for sentence, entries in said.items():
+        yield f"impact of {counted(len(entries), 'entry')}, first {entries[0].name}: {_whole(sentence)}"
+
+
+def _one(entry: Entry) -> str:
+    until = _day(entry.expires)
+    return f"  {entry.name} ({entry.match}) {entry.basis} {entry.category} until {until} {entry.reference}"
+
+
+def _more(entry: Entry, proposed: str) -> str:
+    """What is not usual in an entry that comes, in a request of this time."""
+    more = f", issued {entry.issued}" if _day(entry.issued) != _day(proposed) else ""
+    return more if entry.removal_requested is None else f"{more}, removal requested {entry.removal_requested}"
+
+
+def _pair(old: Entry, new: Entry) -> Iterator[str]:
+    """The line of an entry that changes, and two more where its impact does."""
+    changes: list[str] = []
+    for field in ("match", "expires", "category", "issued", "removal_requested"):
+        before, after = getattr(old, field), getattr(new, field)
+        if before != after:
+            # A match says for itself what it is, and so does an end where the match stays
+            bare = field in {"match", "expires"} and not changes
+            changes.append(f"{'' if bare else field.replace('_', ' ') + ' '}{before or 'none'} -> {after or 'none'}")
+    yield f"  {new.name} ({', '.join(changes) or new.match}) {new.basis} {new.reference}"
+    if old.impact != new.impact:
+        yield f"    impact before: {_whole(old.impact or 'none')}"
+        yield f"    impact after: {_whole(new.impact or 'none')}"
+
+
+def _whole(sentence: str) -> str:
+    """A sentence to the end: what is signed unread could be the rest of it."""
+    return text.shown(sentence, most=None)
+
+
+def _day(time: str) -> str:
+    return time.partition("T")[0]
 
 
 def _plain(item: Entry | tuple[Entry, Entry]) -> Any:

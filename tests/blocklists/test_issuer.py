@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 from securesystemslib.signer import Signature
 from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 
@@ -22,6 +23,7 @@ from blocklists.fetch import Deadline, Directory
 from blocklists.head import Relief
 from blocklists.importers.intake import Candidate
 from blocklists.issuer import history, propose, publish, renew, rotate, show, withdraw
+from blocklists.issuer.command import issuer
 from blocklists.issuer.desk import Desk, DeskError
 from blocklists.issuer.keys import Card, KeyFileError, Keyring
 from blocklists.issuer.publish import PublishError
@@ -106,6 +108,71 @@ def test_a_review_shows_what_comes_what_goes_and_what_to_look_at(world: World) -
     plain = show.as_json(reviewed)
     assert [entry["name"] for entry in plain["added"]] == ["fresh.example", "github.io"]
     assert plain["removed"][0]["name"] == "dice.example"
+
+
+def test_a_signer_reads_all_that_is_signed_of_an_entry(world: World) -> None:
+    desk, long = world.rehearsal.desk, "it touches the shop " * 19 + "and a hospital"
+    casino, dice, poker, roulette, slots = world.entries(world.fetch())
+    changed = [
+        (casino, replace(casino, category="fraud", removal_requested="2026-11-20T00:00:00Z")),
+        (dice, replace(dice, category="fraud", impact="category x -> y", expires="2028-01-01T00:00:00Z")),
+        (poker, replace(poker, match="exact", reference="B" * 16, expires="2099-01-01T00:00:00Z", category="fraud")),
+        (roulette, replace(roulette, issued="2026-11-21T00:00:00Z")),
+        (slots, replace(slots, expires="2026-12-01T00:00:00Z")),
+    ]
+    steps = propose.changes(
+        [old.line() for old, _ in changed],
+        [
+            *(new for _, new in changed),
+            make_entry("one.example", "C" * 16, impact=long, issued="2026-11-01T00:00:00Z"),
+            make_entry("two.example", "D" * 16, impact=long, removal_requested="2026-11-20T00:00:00Z"),
+            make_entry("xxx.example", "E" * 16),
+        ],
+    )
+    request = propose.propose(desk, LIST, steps, now=world.now, author="alice", note="")
+    reviewed = world.rehearsal.review(request, world.signer("bob"))
+    lines = [line.strip() for line in show.as_text(reviewed)]
+    end = "2027-11-22T12:00:00Z"
+    for change, reference in (
+        (
+            "casino.example (category gambling -> fraud, removal requested none -> 2026-11-20T00:00:00Z)",
+            casino.reference,
+        ),
+        (f"dice.example ({end} -> 2028-01-01T00:00:00Z, category gambling -> fraud)", dice.reference),
+        (
+            f"poker.example (subtree -> exact, expires {end} -> 2099-01-01T00:00:00Z, category gambling -> fraud)",
+            "B" * 16,
+        ),
+        ("roulette.example (issued 2026-11-22T12:00:00Z -> 2026-11-21T00:00:00Z)", roulette.reference),
+        (f"slots.example ({end} -> 2026-12-01T00:00:00Z)", slots.reference),
+    ):
+        assert f"{change} order-17 {reference}" in lines
+    at = lines.index(
+        f"dice.example ({end} -> 2028-01-01T00:00:00Z, category gambling -> fraud) order-17 {dice.reference}"
+    )
+    assert lines[at + 1 : at + 3] == ["impact before: none", "impact after: category x -> y"]
+    usual = "example (subtree) order-17 gambling until 2027-11-22"
+    assert f"one.{usual} {'C' * 16}, issued 2026-11-01T00:00:00Z" in lines
+    assert f"two.{usual} {'D' * 16}, removal requested 2026-11-20T00:00:00Z" in lines
+    assert f"xxx.{usual} {'E' * 16}" in lines
+    assert list(show.impacts(reviewed)) == [f"impact of 2 entries, first one.example: {long}"]
+    assert list(show.impacts(reviewed, limit=0)) == []
+
+
+def test_the_impact_of_new_entries_is_read_before_it_is_signed(world: World) -> None:
+    steps = propose.changes([], [make_entry("new.example", "C" * 16, impact="it touches a hospital")])
+    path, bob = world.folder / "new.request", world.signer("bob").folder
+    propose.propose(world.rehearsal.desk, LIST, steps, now=world.now, author="a", note="").save(path)
+    (world.folder / "passphrase").write_bytes(PASSPHRASE)
+    options = [str(path), "--key", str(bob), "--repository", str(world.published)]
+    said = "impact of 1 entry, first new.example: it touches a hospital\n"
+    assert said in CliRunner().invoke(issuer, ["review", *options]).stderr
+    assert "it touches a hospital" in CliRunner().invoke(issuer, ["review", *options, "--json"]).stdout
+    signing = ["sign", *options, "--passphrase-file", str(world.folder / "passphrase")]
+    before, asked, _ = CliRunner().invoke(issuer, signing, input="y\n").stderr.partition("Sign this as bob?")
+    assert said in before
+    assert asked
+    assert len(Request.load(path).signatures("targets")) == 1
 
 
 def test_widening_and_narrowing_take_a_new_reference(world: World) -> None:
