@@ -47,8 +47,10 @@ class Waiting:
 def trust(desk: Desk, name: str, line: str) -> None:
     """Believe the bundles that are signed with this key. Raises BundleError for what is no key."""
     bundle.check_sender(line)
-    known = {**providers(desk), name: line.strip()}
-    durable.replace(desk.folder / "appeals" / "providers.json", json.dumps(known, indent=1, sort_keys=True).encode())
+    with desk.locked():
+        known = {**providers(desk), name: line.strip()}
+        path = desk.folder / "appeals" / "providers.json"
+        durable.replace(path, json.dumps(known, indent=1, sort_keys=True).encode())
 
 
 def providers(desk: Desk) -> Mapping[str, str]:
