@@ -416,6 +416,29 @@ def withdraw_reference(request: Request) -> set[str]:
     return set(Relief.from_bytes(request.relief_list).suspended)
 
 
+@pytest.mark.parametrize("kept", [("root.json",), ("root.sha256",), ("root.json", "root.sha256")])
+def test_a_machine_that_knows_a_first_root_signs_no_other_one(
+    world: World, tmp_path: Path, kept: tuple[str, ...]
+) -> None:
+    bob, folder = world.signer("bob"), world.signer("bob").folder / "known"
+    for name in {"root.json", "root.sha256"} - {*kept}:
+        (folder / name).unlink()
+    before = {path: path.read_bytes() for path in folder.glob("root.*")}
+    assert len(before) == len(kept)
+    mallory = Keyring.create(tmp_path / "mallory", "Mallory", PASSPHRASE)
+    with Desk.made(tmp_path / "other", world.rehearsal.desk.issuer) as desk:
+        request = propose.setup(desk, [bob.card, mallory.card], now=world.now)
+    with pytest.raises(VerifyError, match="knows another one already") as refusal:
+        look_up(bob, request, None, now=world.now)
+    assert f"move {folder} away" in (refusal.value.hint or "")
+    with pytest.raises(VerifyError, match="knows another one already"):
+        sign(review(request, Known(None, None)), bob, lambda _: PASSPHRASE)
+    assert {path: path.read_bytes() for path in folder.glob("root.*")} == before
+    first = Metadata.from_bytes((world.published / "metadata" / "1.root.json").read_bytes())
+    request = replace(request, root=first, targets=None, relief=None)
+    sign(review(request, look_up(bob, request, None, now=world.now)), bob, lambda _: PASSPHRASE)
+
+
 def test_a_stick_that_is_old_is_said_to_be(world: World) -> None:
     shutil.copytree(world.published, world.folder / "stick")
     world.rehearsal.change(LIST, add=["new.example"])
