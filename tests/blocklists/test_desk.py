@@ -32,6 +32,7 @@ from blocklists.issuer.desk import Desk, DeskError
 from blocklists.issuer.keys import Card, Keyring
 from blocklists.issuer.known import at_desk, look_up
 from blocklists.issuer.publish import PublishError
+from blocklists.issuer.reader import reader_key
 from blocklists.issuer.rehearsal import PASSPHRASE
 from blocklists.issuer.request import Request, merge
 from blocklists.issuer.restore import RestoreError, restore
@@ -43,7 +44,7 @@ from blocklists.relief import entries_among
 from blocklists.repository import fingerprint
 from blocklists.sealed import keys as sealed_keys
 from resolver import _core
-from tests.rigs.appeal_bundle import SENDER
+from tests.rigs.appeal_bundle import APPEAL, SENDER
 from tests.rigs.issuer_world import (
     BASIS,
     LIST,
@@ -684,7 +685,9 @@ def test_a_ground_that_somebody_adds_during_an_import_stays(world: World, monkey
     assert set(desk.bases(LIST)) == {"order-17", "order-18"}
 
 
-@pytest.mark.parametrize("kind", ["ground comes", "ground goes", "seal", "subscribe", "unsubscribe", "provider"])
+@pytest.mark.parametrize(
+    "kind", ["ground comes", "ground goes", "seal", "subscribe", "unsubscribe", "provider", "appeal"]
+)
 def test_what_is_read_and_written_back_is_changed_by_one_at_a_time(
     world: World, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -694,6 +697,11 @@ def test_what_is_read_and_written_back_is_changed_by_one_at_a_time(
     sealing.begin(desk, "first")
     sealing.subscribe(desk, "first", north)
     desk.set_bases("second", {"order-17": BASIS})
+    appeals.trust(desk, "isp", bundle.public_line(SENDER))
+    bundled = bundle.seal(
+        [replace(APPEAL, appeal="A-7ZK3M9Q2XW4T")], provider="isp", portal="p", made="2026-11-22T12:00:00Z",
+        sender=SENDER, reader=bundle.public_line(reader_key(desk)),
+    )  # fmt: skip
     written, store = list[Path](), durable.replace
 
     def noted(path: Path, data: bytes, **options: Any) -> None:
@@ -709,6 +717,7 @@ def test_what_is_read_and_written_back_is_changed_by_one_at_a_time(
         "subscribe": lambda: sealing.subscribe(desk, "first", south),
         "unsubscribe": lambda: sealing.unsubscribe(desk, "first", "north"),
         "provider": lambda: appeals.trust(desk, "isp", bundle.public_line(SENDER)),
+        "appeal": lambda: appeals.take_in(desk, bundled),
     }
     changes[kind]()
     assert len(written) == 1
