@@ -47,8 +47,10 @@ class Waiting:
 def trust(desk: Desk, name: str, line: str) -> None:
     """Believe the bundles that are signed with this key. Raises BundleError for what is no key."""
     bundle.check_sender(line)
-    known = {**providers(desk), name: line.strip()}
-    durable.replace(desk.folder / "appeals" / "providers.json", json.dumps(known, indent=1, sort_keys=True).encode())
+    with desk.locked():
+        known = {**providers(desk), name: line.strip()}
+        path = desk.folder / "appeals" / "providers.json"
+        durable.replace(path, json.dumps(known, indent=1, sort_keys=True).encode())
 
 
 def providers(desk: Desk) -> Mapping[str, str]:
@@ -71,16 +73,17 @@ def take_in(desk: Desk, data: bytes) -> tuple[str, list[Appeal]]:
     for appeal in opened.appeals:
         if not _ID(appeal.appeal):
             raise BundleError(f"{appeal.appeal!r} is not the id of an appeal")
-    new = [appeal for appeal in opened.appeals if not _file(desk, appeal.appeal).exists()]
-    for appeal in new:
-        path, line = (
-            _file(desk, appeal.appeal),
-            json.dumps({"provider": provider, **asdict(appeal)}, indent=1, sort_keys=True),
-        )
-        kept = line.encode()
-        if (sealed := sealing.header_of(desk, appeal.list)) is not None:  # it says a name of the list
-            path, kept = path.with_suffix(".sealed"), vault.seal(sealed, desk.ask(), [kept])
-        durable.replace(path, kept, mode=0o600)
+    with desk.locked():  # not while another passphrase comes: what is sealed under the old one would be left
+        new = [appeal for appeal in opened.appeals if not _file(desk, appeal.appeal).exists()]
+        for appeal in new:
+            path, line = (
+                _file(desk, appeal.appeal),
+                json.dumps({"provider": provider, **asdict(appeal)}, indent=1, sort_keys=True),
+            )
+            kept = line.encode()
+            if (sealed := sealing.header_of(desk, appeal.list)) is not None:  # it says a name of the list
+                path, kept = path.with_suffix(".sealed"), vault.seal(sealed, desk.ask(), [kept])
+            durable.replace(path, kept, mode=0o600)
     return provider, [bundle.read(appeal, key) for appeal in new]
 
 

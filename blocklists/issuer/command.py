@@ -143,7 +143,7 @@ def import_(
     kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(intake.by_match().items()))
     path: Path | None = None
     if not dry_run:
-        desk.set_bases(name, table)
+        desk.add_bases(name, intake.grounds)
         wanted = note or f"import of {', '.join(file.name for file in files)}"
         held = [steps]
         del intake, steps  # nothing but the request needs the names, and it gives them up when they are written

@@ -97,7 +97,7 @@ def basis(
     if missing := [f"--{option}" for option, value in texts.items() if value is None]:
         raise click.UsageError(f"a ground needs {', '.join(missing)}")
     ground = Basis(**{option: value or "" for option, value in texts.items()}, overdue_suspends=not overdue_keeps)
-    desk.set_bases(name, {**desk.bases(name), key: ground})
+    desk.add_bases(name, {key: ground})
 
 
 COMMANDS = (init, restore_, basis)

@@ -163,6 +163,11 @@ class Desk:
         head.read_bases(text)
         durable.replace(self.folder / "bases" / f"{head.check_list(name)}.json", text)
 
+    def add_bases(self, name: str, bases: Mapping[str, Basis]) -> None:
+        """Put grounds on a list's table, beside those that stand there now."""
+        with self.locked():
+            self.set_bases(name, {**self.bases(name), **bases})
+
     def current(self) -> Current | None:
         """What is published, None before the first time. Raises DeskError when it is damaged."""
         folder = self.published / "metadata"
@@ -250,7 +255,8 @@ class Desk:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """One at a time: the timer's refresh and a person's publishing would both count versions up."""
+        """One at a time: the timer's refresh and a person's publishing would both count versions up, two proposals
+        would write into each other's drafts, and of two changes to one file one would be lost. It does not nest."""
         handle = os.open(self.folder / ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)

@@ -3,7 +3,7 @@
 Enters: a keyring, a request, a repository (a directory, a USB stick, a URL). Leaves: `Known`, brought up to date.
 
 Rules: which root a machine begins with, the first that there is of
-- the one that it has taken before; another one is never taken silently;
+- the one that it has taken before; another one is never taken silently, nor another first root signed;
 - the file that its owner names (`--trusted-root`);
 - the first root, where the owner has signed it (`pin`): by its content, with any other signers;
 - the published one, where its chain proves that the owner's own key is to sign, or leads to the request's root
@@ -64,6 +64,7 @@ def look_up(
     Without a repository the machine knows nothing, which is right for a first root alone.
     """
     if request.root is not None and request.root.signed.version == 1:
+        _refuse_second(keyring, request.root)
         return Known(None, None)
     if repository is None:
         raise VerifyError("unreachable", "no repository to compare with", hint="name it with --repository")
@@ -121,10 +122,30 @@ def at_desk(desk: Desk, keyring: Keyring, request: Request, *, now: datetime) ->
 
 
 def pin(keyring: Keyring, request: Request) -> None:
-    """Remember the first root that this person signs."""
+    """Remember the first root that this person signs. Raises VerifyError where this machine knows another one."""
     if request.root is not None and request.root.signed.version == 1:
-        digest = hashlib.sha256(request.root.signed_bytes).hexdigest()
-        durable.replace(keyring.folder / "known" / "root.sha256", digest.encode() + b"\n")
+        _refuse_second(keyring, request.root)
+        durable.replace(keyring.folder / "known" / "root.sha256", _digest(request.root).encode() + b"\n")
+
+
+def _refuse_second(keyring: Keyring, first: Metadata[Root]) -> None:
+    """Raise VerifyError where this machine has signed or taken another first root: what it has is never replaced."""
+    folder = keyring.folder / "known"
+    signed, taken = folder / "root.sha256", folder / "root.json"
+    known = {signed.read_text().strip()} if signed.exists() else set[str]()
+    if taken.exists():
+        known.add(_digest(_root(taken.read_bytes(), str(taken))))
+    if known - {_digest(first)}:
+        raise VerifyError(
+            "hash-mismatch", "the request brings a first root, and this machine knows another one already",
+            hint=f"another authority's desk asks for keys of its own: stopsign issuer keys new; if the known root was "
+            f"given up before it was published, move {folder} away",
+        )  # fmt: skip
+
+
+def _digest(root: Metadata[Root]) -> str:
+    """A root by its content, with any signatures."""
+    return hashlib.sha256(root.signed_bytes).hexdigest()
 
 
 def _take_file(folder: Path, path: Path) -> str | None:
@@ -154,7 +175,7 @@ def _take_published(
     root, folder = _root(data, "the first root"), keyring.folder / "known"
     signed = folder / "root.sha256"
     if signed.exists():
-        if hashlib.sha256(root.signed_bytes).hexdigest() != signed.read_text().strip():
+        if _digest(root) != signed.read_text().strip():
             raise VerifyError(
                 "hash-mismatch", "the repository's first root is not the one that was signed on this machine"
             )

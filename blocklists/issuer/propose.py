@@ -233,18 +233,19 @@ def require_bases(name: str, bases: Collection[str], steps: Steps) -> None:
 
 def remove_basis(desk: Desk, name: str, key: str) -> None:
     """Take a ground off a list's table. Raises ProposeError where it is not there, or an entry stands on it."""
-    bases = dict(desk.bases(name))
-    if bases.pop(key, None) is None:
-        raise ProposeError(f"{name} knows no basis {key!r}", hint=f"it has: {', '.join(bases) or 'none yet'}")
-    published = desk.head(name)
-    lines = desk.listing(published).lines() if published else iter(())
-    standing = sum(delta.basis(line) == key for line in lines)
-    if standing:
-        raise ProposeError(
-            f"{counted(standing, 'entry')} of {name} {'stands' if standing == 1 else 'stand'} on {key}",
-            hint="publish a version without them first (import --replace, or propose --remove)",
-        )
-    desk.set_bases(name, bases)
+    with desk.locked():
+        bases = dict(desk.bases(name))
+        if bases.pop(key, None) is None:
+            raise ProposeError(f"{name} knows no basis {key!r}", hint=f"it has: {', '.join(bases) or 'none yet'}")
+        published = desk.head(name)
+        lines = desk.listing(published).lines() if published else iter(())
+        standing = sum(delta.basis(line) == key for line in lines)
+        if standing:
+            raise ProposeError(
+                f"{counted(standing, 'entry')} of {name} {'stands' if standing == 1 else 'stand'} on {key}",
+                hint="publish a version without them first (import --replace, or propose --remove)",
+            )
+        desk.set_bases(name, bases)
 
 
 def propose(
@@ -253,55 +254,59 @@ def propose(
     """The request for a list's next version; the changes are in the order of the document. Raises ProposeError,
     DocumentError."""
     steps = steps if isinstance(steps, Steps) else Steps(steps)
-    current = desk.current()
-    if current is None:
-        raise ProposeError(f"{desk.folder} has published no root yet", hint="sign and publish the setup request first")
-    before, bases = desk.head(name), desk.bases(name)
-    refuse_adopted(before)
-    sealing = seals.sealing(desk, name)
-    if before is not None and before.seal is not None and sealing is None:
-        raise ProposeError(
-            f"{name} is published sealed, and the desk does not know who subscribes to it",
-            hint=f"copy sealed/{name}.json back from a backup of the desk",
-        )
-    same = before is not None and before.bases == bases and before.issuer == desk.issuer
-    if same and not steps and (sealing is None or not seals.changed(sealing, before)):
-        raise ProposeError(f"nothing would change in {name}")
-    require_bases(name, bases, steps)
-    version = before.version + 1 if before else 1
-    about = About("list", name, author, as_text(now), note)
-    if sealing is not None:
-        made = seals.parts(desk, name, sealing, before, steps)
-        step = Delta(delta_path(name, version), made.delta_size, version - 1) if made.delta is not None else None
+    with desk.locked():
+        current = desk.current()
+        if current is None:
+            raise ProposeError(
+                f"{desk.folder} has published no root yet", hint="sign and publish the setup request first"
+            )
+        before, bases = desk.head(name), desk.bases(name)
+        refuse_adopted(before)
+        sealing = seals.sealing(desk, name)
+        if before is not None and before.seal is not None and sealing is None:
+            raise ProposeError(
+                f"{name} is published sealed, and the desk does not know who subscribes to it",
+                hint=f"copy sealed/{name}.json back from a backup of the desk",
+            )
+        same = before is not None and before.bases == bases and before.issuer == desk.issuer
+        if same and not steps and (sealing is None or not seals.changed(sealing, before)):
+            raise ProposeError(f"nothing would change in {name}")
+        require_bases(name, bases, steps)
+        version = before.version + 1 if before else 1
+        about = About("list", name, author, as_text(now), note)
+        if sealing is not None:
+            made = seals.parts(desk, name, sealing, before, steps)
+            step = Delta(delta_path(name, version), made.delta_size, version - 1) if made.delta is not None else None
+            head = Head(
+                list=name, version=version, entries=made.summary.entries, state=made.summary.state, issuer=desk.issuer,
+                bases=bases, full_path=full_path(name, version), full_size=made.summary.size, delta=step,
+                seal=made.seal,
+            )  # fmt: skip
+            files = _files(head, _signed(head.full_path, made.full), made.delta)
+            return Request(
+                about, targets=_next_targets(current, name, files, now), relief=_next_relief(current, now),
+                head=head.to_bytes(), full=made.full, delta=made.delta, names=made.names,
+            )  # fmt: skip
+        draft, step, delta_bytes = desk.folder / "drafts" / f"{name}-{version}.zst", None, None
+        part = draft.with_name(f"{draft.stem}.delta.zst") if before else None
+        old, marks = desk.before(before) if before else None, draft.with_suffix(".marks")
+        with durable.replaced(draft) as new:
+            summary, delta_size, sha256 = delta.stepped(old, steps, new, delta=part, marks=marks)
+        del steps  # the names of an import go before their document is read
+        desk.keep_marks(marks, sha256)
+        draft = draft.replace(draft.with_name(f"{sha256}.zst"))
+        if part is not None:
+            step, delta_bytes = Delta(delta_path(name, version), delta_size, version - 1), part.read_bytes()
+            part.unlink()
         head = Head(
-            list=name, version=version, entries=made.summary.entries, state=made.summary.state, issuer=desk.issuer,
-            bases=bases, full_path=full_path(name, version), full_size=made.summary.size, delta=step, seal=made.seal,
+            list=name, version=version, entries=summary.entries, state=summary.state, issuer=desk.issuer, bases=bases,
+            full_path=full_path(name, version), full_size=summary.size, delta=step,
         )  # fmt: skip
-        files = _files(head, _signed(head.full_path, made.full), made.delta)
+        files = _files(head, TargetFile(draft.stat().st_size, {"sha256": sha256}, head.full_path), delta_bytes)
         return Request(
             about, targets=_next_targets(current, name, files, now), relief=_next_relief(current, now),
-            head=head.to_bytes(), full=made.full, delta=made.delta, names=made.names,
+            head=head.to_bytes(), full=None if step else draft.read_bytes(), delta=delta_bytes,
         )  # fmt: skip
-    draft, step, delta_bytes = desk.folder / "drafts" / f"{name}-{version}.zst", None, None
-    part = draft.with_name("delta.zst") if before else None
-    old, marks = desk.before(before) if before else None, draft.with_suffix(".marks")
-    with durable.replaced(draft) as new:
-        summary, delta_size, sha256 = delta.stepped(old, steps, new, delta=part, marks=marks)
-    del steps  # the names of an import go before their document is read
-    desk.keep_marks(marks, sha256)
-    draft = draft.replace(draft.with_name(f"{sha256}.zst"))
-    if part is not None:
-        step, delta_bytes = Delta(delta_path(name, version), delta_size, version - 1), part.read_bytes()
-        part.unlink()
-    head = Head(
-        list=name, version=version, entries=summary.entries, state=summary.state, issuer=desk.issuer, bases=bases,
-        full_path=full_path(name, version), full_size=summary.size, delta=step,
-    )  # fmt: skip
-    files = _files(head, TargetFile(draft.stat().st_size, {"sha256": sha256}, head.full_path), delta_bytes)
-    return Request(
-        about, targets=_next_targets(current, name, files, now), relief=_next_relief(current, now),
-        head=head.to_bytes(), full=None if step else draft.read_bytes(), delta=delta_bytes,
-    )  # fmt: skip
 
 
 def whole(current: Current, about: About, head: Head, full: bytes, now: datetime) -> Request:

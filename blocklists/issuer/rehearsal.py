@@ -75,7 +75,7 @@ class Rehearsal:
 
     def add_basis(self, name: str, key: str, basis: Basis) -> None:
         """Put a ground on the list's table; it is published with the next version."""
-        self.desk.set_bases(name, {**self.desk.bases(name), key: basis})
+        self.desk.add_bases(name, {key: basis})
 
     def import_files(
         self, name: str, files: Sequence[Path], *, basis: str, category: str, match: Match = "subtree",

@@ -84,17 +84,18 @@ class Parts:
 
 def begin(desk: Desk, name: str) -> None:
     """Make a list that is not there yet a sealed one. Raises SealingError."""
-    if sealing(desk, name) is not None:
-        raise SealingError(f"{name} is a sealed list already")
-    _refuse_adopted(desk, name)
-    if desk.head(name) is not None:
-        raise SealingError(
-            f"{name} is published as a readable list, and stays one", hint="what was readable once cannot be sealed"
-        )
-    others = sorted((desk.folder / "sealed").glob("*.json"))
-    header = json.loads(others[0].read_bytes())["vault"] if others else vault.create(desk.ask())
-    vault.seal(header, desk.ask(), [])  # a wrong passphrase shows now, not at the first version
-    _store(desk, name, Sealing(header, appeals_key(desk)))
+    with desk.locked():
+        if sealing(desk, name) is not None:
+            raise SealingError(f"{name} is a sealed list already")
+        _refuse_adopted(desk, name)
+        if desk.head(name) is not None:
+            raise SealingError(
+                f"{name} is published as a readable list, and stays one", hint="what was readable once cannot be sealed"
+            )
+        others = sorted((desk.folder / "sealed").glob("*.json"))
+        header = json.loads(others[0].read_bytes())["vault"] if others else vault.create(desk.ask())
+        vault.seal(header, desk.ask(), [])  # a wrong passphrase shows now, not at the first version
+        _store(desk, name, Sealing(header, appeals_key(desk)))
 
 
 def sealing(desk: Desk, name: str) -> Sealing | None:
@@ -139,35 +140,38 @@ def _refuse_adopted(desk: Desk, name: str) -> None:
 
 def subscribe(desk: Desk, name: str, card: Card) -> None:
     """Put a provider on the list of subscribers, from the next version on. Raises SealingError."""
-    known = required(desk, name)
-    if any(one.keyid == card.keyid for one in known.subscribers):
-        raise SealingError(f"the key {card.keyid} subscribes to {name} already")
-    _store(desk, name, replace(known, subscribers=(*known.subscribers, card)))
+    with desk.locked():
+        known = required(desk, name)
+        if any(one.keyid == card.keyid for one in known.subscribers):
+            raise SealingError(f"the key {card.keyid} subscribes to {name} already")
+        _store(desk, name, replace(known, subscribers=(*known.subscribers, card)))
 
 
 def unsubscribe(desk: Desk, name: str, wanted: str) -> tuple[Card, ...]:
     """Take a provider (its name or a key's id) off, from the next version on; who went. Raises SealingError."""
-    known = required(desk, name)
-    gone = tuple(one for one in known.subscribers if wanted in {one.provider, one.keyid})
-    if not gone:
-        raise SealingError(
-            f"nobody subscribes to {name} as {wanted!r}", hint="stopsign issuer subscribe list shows who"
-        )
-    _store(desk, name, replace(known, subscribers=tuple(one for one in known.subscribers if one not in gone)))
-    return gone
+    with desk.locked():
+        known = required(desk, name)
+        gone = tuple(one for one in known.subscribers if wanted in {one.provider, one.keyid})
+        if not gone:
+            raise SealingError(
+                f"nobody subscribes to {name} as {wanted!r}", hint="stopsign issuer subscribe list shows who"
+            )
+        _store(desk, name, replace(known, subscribers=tuple(one for one in known.subscribers if one not in gone)))
+        return gone
 
 
 def retire(desk: Desk, name: str) -> int:
     """Give the next version a new names' key; the number of the one that goes. Raises SealingError."""
-    known, published = required(desk, name), desk.head(name)
-    if published is None or published.seal is None:
-        raise SealingError(f"{name} is not published yet, and has no names' key that could go")
-    _store(desk, name, replace(known, retired=published.seal.name_key_number))
-    return published.seal.name_key_number
+    with desk.locked():
+        known, published = required(desk, name), desk.head(name)
+        if published is None or published.seal is None:
+            raise SealingError(f"{name} is not published yet, and has no names' key that could go")
+        _store(desk, name, replace(known, retired=published.seal.name_key_number))
+        return published.seal.name_key_number
 
 
 def rewrap(desk: Desk, name: str, header: str) -> None:
-    """Make the list's next files under another vault. Raises SealingError."""
+    """Make the list's next files under another vault; the caller has locked the desk. Raises SealingError."""
     _store(desk, name, replace(required(desk, name), vault=header))
 
 

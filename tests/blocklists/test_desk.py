@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -16,20 +17,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from tuf.api.metadata import Metadata
 
-from blocklists import delta, document, durable, verify
+from blocklists import bundle, delta, document, durable, verify
 from blocklists.document import Summary
 from blocklists.entry import parse
 from blocklists.errors import VerifyError
 from blocklists.head import HeadError, Relief, read_bases
 from blocklists.importers.intake import Candidate
-from blocklists.issuer import history, propose, renew, rotate, show, withdraw
+from blocklists.issuer import appeals, history, propose, renew, rotate, sealing, show, withdraw
 from blocklists.issuer.command import issuer
 from blocklists.issuer.desk import Desk, DeskError
 from blocklists.issuer.keys import Card, Keyring
 from blocklists.issuer.known import at_desk, look_up
 from blocklists.issuer.publish import PublishError
+from blocklists.issuer.reader import reader_key
 from blocklists.issuer.rehearsal import PASSPHRASE
 from blocklists.issuer.request import Request, merge
 from blocklists.issuer.restore import RestoreError, restore
@@ -39,7 +42,9 @@ from blocklists.issuer.show import KINDS
 from blocklists.issuer.sign import sign
 from blocklists.relief import entries_among
 from blocklists.repository import fingerprint
+from blocklists.sealed import keys as sealed_keys
 from resolver import _core
+from tests.rigs.appeal_bundle import APPEAL, SENDER
 from tests.rigs.issuer_world import (
     BASIS,
     LIST,
@@ -53,6 +58,7 @@ from tests.rigs.issuer_world import (
     signed_by,
     terms,
 )  # fmt: skip
+from tests.rigs.sealed_world import SECRET, cheap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -411,6 +417,29 @@ def withdraw_reference(request: Request) -> set[str]:
     return set(Relief.from_bytes(request.relief_list).suspended)
 
 
+@pytest.mark.parametrize("kept", [("root.json",), ("root.sha256",), ("root.json", "root.sha256")])
+def test_a_machine_that_knows_a_first_root_signs_no_other_one(
+    world: World, tmp_path: Path, kept: tuple[str, ...]
+) -> None:
+    bob, folder = world.signer("bob"), world.signer("bob").folder / "known"
+    for name in {"root.json", "root.sha256"} - {*kept}:
+        (folder / name).unlink()
+    before = {path: path.read_bytes() for path in folder.glob("root.*")}
+    assert len(before) == len(kept)
+    mallory = Keyring.create(tmp_path / "mallory", "Mallory", PASSPHRASE)
+    with Desk.made(tmp_path / "other", world.rehearsal.desk.issuer) as desk:
+        request = propose.setup(desk, [bob.card, mallory.card], now=world.now)
+    with pytest.raises(VerifyError, match="knows another one already") as refusal:
+        look_up(bob, request, None, now=world.now)
+    assert f"move {folder} away" in (refusal.value.hint or "")
+    with pytest.raises(VerifyError, match="knows another one already"):
+        sign(review(request, Known(None, None)), bob, lambda _: PASSPHRASE)
+    assert {path: path.read_bytes() for path in folder.glob("root.*")} == before
+    first = Metadata.from_bytes((world.published / "metadata" / "1.root.json").read_bytes())
+    request = replace(request, root=first, targets=None, relief=None)
+    sign(review(request, look_up(bob, request, None, now=world.now)), bob, lambda _: PASSPHRASE)
+
+
 def test_a_stick_that_is_old_is_said_to_be(world: World) -> None:
     shutil.copytree(world.published, world.folder / "stick")
     world.rehearsal.change(LIST, add=["new.example"])
@@ -604,6 +633,95 @@ def test_a_new_desk_takes_the_place_of_nothing_that_somebody_keeps_there(world: 
         restore(folder, world.published, world.rehearsal.desk.trusted_root, now=world.now)
     assert [path.name for path in folder.iterdir()] == ["ledger"]
     assert kept.read_bytes() == b"names"
+
+
+# -- two people at one desk --------------------------------------------------------------------------------------------
+
+
+def is_locked(desk: Desk) -> bool:
+    with (desk.folder / ".lock").open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_a_proposal_is_made_while_nobody_else_proposes_or_publishes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, stepped = world.rehearsal.desk, delta.stepped
+    steps: list[Path] = []
+
+    def noted(*parts: Any, delta: Path, **options: Any) -> Any:
+        assert is_locked(desk)
+        steps.append(delta)
+        return stepped(*parts, delta=delta, **options)
+
+    monkeypatch.setattr(delta, "stepped", noted)
+    request_for(world, add=["new.example"])
+    assert not is_locked(desk)
+    assert [path.name for path in steps] == [f"{LIST}-2.delta.zst"]
+    assert not steps[0].exists()
+
+
+def test_a_ground_that_somebody_adds_during_an_import_stays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, compare = world.rehearsal.desk, propose.from_candidates
+    names = world.folder / "names"
+    names.write_text("new.example\n")
+    usual = ["--dir", str(desk.folder), "--list", LIST]
+    words = [word for option in ("law", "authority", "order", "territory", "court") for word in (f"--{option}", "DE")]
+
+    def meanwhile(*parts: Any, **options: Any) -> Any:
+        done = CliRunner().invoke(issuer, ["basis", "order-18", *usual, *words, "--date", "2026-11-02"])
+        assert done.exit_code == 0, done.output
+        return compare(*parts, **options)
+
+    monkeypatch.setattr(propose, "from_candidates", meanwhile)
+    output = ["--output", str(world.folder / "import.request")]
+    typed = ["import", str(names), *usual, "--basis", "order-17", "--category", "gambling", *output]
+    done = CliRunner().invoke(issuer, typed, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert set(desk.bases(LIST)) == {"order-17", "order-18"}
+
+
+@pytest.mark.parametrize(
+    "kind", ["ground comes", "ground goes", "seal", "subscribe", "unsubscribe", "provider", "appeal"]
+)
+def test_what_is_read_and_written_back_is_changed_by_one_at_a_time(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    cheap(monkeypatch)
+    desk = replace(world.rehearsal.desk, ask=lambda: SECRET)
+    north, south = (sealed_keys.card_of(X25519PrivateKey.generate(), name) for name in ("north", "south"))
+    sealing.begin(desk, "first")
+    sealing.subscribe(desk, "first", north)
+    desk.set_bases("second", {"order-17": BASIS})
+    appeals.trust(desk, "isp", bundle.public_line(SENDER))
+    bundled = bundle.seal(
+        [replace(APPEAL, appeal="A-7ZK3M9Q2XW4T")], provider="isp", portal="p", made="2026-11-22T12:00:00Z",
+        sender=SENDER, reader=bundle.public_line(reader_key(desk)),
+    )  # fmt: skip
+    written, store = list[Path](), durable.replace
+
+    def noted(path: Path, data: bytes, **options: Any) -> None:
+        assert is_locked(desk)
+        written.append(path)
+        store(path, data, **options)
+
+    monkeypatch.setattr(durable, "replace", noted)
+    changes: dict[str, Callable[[], object]] = {
+        "ground comes": lambda: desk.add_bases(LIST, {"order-18": BASIS}),
+        "ground goes": lambda: propose.remove_basis(desk, "second", "order-17"),
+        "seal": lambda: sealing.begin(desk, "second"),
+        "subscribe": lambda: sealing.subscribe(desk, "first", south),
+        "unsubscribe": lambda: sealing.unsubscribe(desk, "first", "north"),
+        "provider": lambda: appeals.trust(desk, "isp", bundle.public_line(SENDER)),
+        "appeal": lambda: appeals.take_in(desk, bundled),
+    }
+    changes[kind]()
+    assert len(written) == 1
+    assert not is_locked(desk)
 
 
 # -- smaller -----------------------------------------------------------------------------------------------------------
