@@ -78,6 +78,7 @@ def _field(value: object) -> str:
 
 def _encoding(value: str) -> str:
     try:
+        bytes(4).decode(value)  # what is looked up may be no encoding of text: zlib, hex
         return codecs.lookup(value).name
     except (LookupError, ValueError):
         raise ValueError(f"{value!r} is no encoding here; cp1251 would be right") from None

@@ -73,11 +73,16 @@ def text(path: Path, *, size: int = MAX_SIZE, encoding: str | None = None) -> It
     blocks = octets(path, size=size)
     first = next(blocks, b"")
     bom, told = next(((bom, name) for bom, name in _BOMS if first.startswith(bom)), (b"", "utf-8"))
+    if bom and encoding == "utf-16":
+        encoding = told  # the mark that says which of the two is off
     decoder = codecs.getincrementaldecoder(encoding or told)("replace")
-    yield decoder.decode(first.removeprefix(bom))
-    for block in blocks:
-        yield decoder.decode(block)
-    yield decoder.decode(b"", final=True)
+    try:
+        yield decoder.decode(first.removeprefix(bom))
+        for block in blocks:
+            yield decoder.decode(block)
+        yield decoder.decode(b"", final=True)
+    except UnicodeError as error:  # of encodings that nothing can replace in: UTF-16 without its mark
+        raise SourceError(f"{path}: not {encoding}: {error}") from None
 
 
 def chunks(

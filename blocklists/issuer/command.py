@@ -18,6 +18,7 @@ from blocklists.issuer import command_appeals, command_keys, command_sealed, com
 from blocklists.issuer.options import (
     FILE,
     FOLDER,
+    INPUT,
     Duration,
     author_option,
     desk_option,
@@ -179,7 +180,7 @@ def formats_(plain: bool) -> None:
 @click.option("--key", "folder", type=FOLDER, required=True, help="The folder of your keys.")
 @click.option("--repository", help="Where the list is published: a directory or a URL.  [default: as last time]")
 @trusted_root_option
-@click.option("--popular", type=FILE, help="Names that many people ask for, most popular first.")
+@click.option("--popular", type=INPUT, help="Names that many people ask for, most popular first.")
 @click.option("--all", "everything", is_flag=True, help="Every entry, not the first of each kind.")
 @json_option
 def review_(
@@ -203,7 +204,7 @@ def review_(
 @click.option("--key", "folder", type=FOLDER, required=True, help="The folder of your keys.")
 @click.option("--repository", help="Where the list is published: a directory or a URL.  [default: as last time]")
 @trusted_root_option
-@click.option("--popular", type=FILE, help="Names that many people ask for, most popular first.")
+@click.option("--popular", type=INPUT, help="Names that many people ask for, most popular first.")
 @click.option("--yes", is_flag=True, help="Do not ask: the review was read elsewhere.")
 @click.option("--output", type=FILE, help="Write the signed request here.  [default: in place]")
 @passphrase_option
@@ -261,11 +262,11 @@ def timestamp(folder: Path, passphrase_file: Path | None) -> None:
 @issuer.command("verify")
 @click.argument("repository")
 @list_option
-@click.option("--root", type=FILE, required=True, help="The pinned root metadata.")
+@click.option("--root", type=INPUT, required=True, help="The pinned root metadata.")
 @click.option("--state", type=FOLDER, help="Remember what was verified here, to notice an older version next time.")
 @click.option("--min-threshold", default=2, show_default=True, type=click.IntRange(1))
 @click.option("--deadline", default=60.0, show_default=True, help="Seconds for all of it.")
-@click.option("--key", type=FILE, help="Of a sealed list: the key of a provider that subscribes to it.")
+@click.option("--key", type=INPUT, help="Of a sealed list: the key of a provider that subscribes to it.")
 @json_option
 def verify_(
     repository: str, name: str, root: Path, state: Path | None, min_threshold: int, deadline: float, key: Path | None,
@@ -328,7 +329,12 @@ def _recorded(intake: Intake, rejects: Path | None, notices: Path | None) -> Ite
     from blocklists.importers import source
 
     with ExitStack() as stack:
-        files = [stack.enter_context(path.open("w", encoding="utf-8")) if path else None for path in (rejects, notices)]
+        try:
+            files = [
+                stack.enter_context(path.open("w", encoding="utf-8")) if path else None for path in (rejects, notices)
+            ]
+        except OSError as error:
+            raise click.FileError(error.filename, error.strerror) from None
 
         def write(item: source.Rejection | source.Notice) -> None:
             rejected = isinstance(item, source.Rejection)
@@ -376,7 +382,10 @@ def _review(
     if repository is not None:
         remembered.parent.mkdir(parents=True, exist_ok=True)
         remembered.write_text(f"{repository}\n")
-    names = popular.read_text(encoding="utf-8").split() if popular else ()
+    try:
+        names = popular.read_text(encoding="utf-8").split() if popular else ()
+    except UnicodeDecodeError:
+        raise click.BadParameter(f"{popular} is no text in UTF-8", param_hint="--popular") from None
     with progress("reviewing"):
         return review.review(request, knowledge, popular=names, own=keyring.card, limit=limit)
 

@@ -8,6 +8,7 @@ import click
 
 from blocklists.issuer.options import (
     FILE,
+    INPUT,
     author_option,
     desk_option,
     json_option,
@@ -144,7 +145,7 @@ def names(folder: Path, name: str) -> None:
 @desk_option
 @list_option
 @click.option("--from", "source", required=True, help="What the list is called there.")
-@click.option("--root", type=FILE, required=True, help="The source's root: compare its SHA-256 by telephone.")
+@click.option("--root", type=INPUT, required=True, help="The source's root: compare its SHA-256 by telephone.")
 @click.option("--ground", required=True, help="The ground on which it holds here (stopsign issuer basis adds one).")
 @author_option
 @output_option

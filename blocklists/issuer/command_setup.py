@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklists.issuer.options import FILE, FOLDER, desk_option, list_option, new_passphrase, now, say
+from blocklists.issuer.options import FILE, FOLDER, INPUT, desk_option, list_option, new_passphrase, now, say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +46,7 @@ def init(
 @click.command("restore")
 @desk_option
 @click.option("--from", "published", type=FOLDER, required=True, help="A copy of all that the web host serves.")
-@click.option("--trusted-root", type=FILE, required=True, help="The root that providers pin.")
+@click.option("--trusted-root", type=INPUT, required=True, help="The root that providers pin.")
 @click.option("--name", help="Who issues the lists, where no list is published yet; with --contact and --appeals.")
 @click.option("--contact")
 @click.option("--appeals")

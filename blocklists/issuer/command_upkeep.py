@@ -12,6 +12,7 @@ from blocklists.counted import counted
 from blocklists.issuer.options import (
     FILE,
     FOLDER,
+    INPUT,
     Duration,
     author_option,
     desk_option,
@@ -52,7 +53,7 @@ key_option = click.option("--key", "keys", type=FOLDER, required=True, help="The
 @click.option("--expires", "span", type=Duration(), default="365d", show_default=True)
 @click.option("--removal-requested", help="When taking it down at the source was asked for: 2026-11-22T00:00:00Z.")
 @click.option("--impact", help="What else the block is known to touch, in one sentence.")
-@click.option("--bases", type=FILE, help="Replace the list's table of grounds by this JSON file.")
+@click.option("--bases", type=INPUT, help="Replace the list's table of grounds by this JSON file.")
 @author_option
 @note_option
 @output_option

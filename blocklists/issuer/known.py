@@ -27,7 +27,7 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root
 
 from blocklists import durable, verify
-from blocklists.client import Fetcher
+from blocklists.client import Fetcher, translated
 from blocklists.errors import VerifyError
 from blocklists.fetch import Deadline, place
 from blocklists.head import Head, HeadError, head_path, spelt
@@ -171,7 +171,8 @@ def _take_published(
     keyring: Keyring, request: Request, where: Place, agree: Agree, now: datetime, min_threshold: int
 ) -> str | None:
     """Begin with the published first root, where this person signed it or agrees to it; its fingerprint, if new."""
-    data = Fetcher(where).download_bytes("metadata/1.root.json", 512_000)
+    with translated("the first root"):
+        data = Fetcher(where).download_bytes("metadata/1.root.json", 512_000)
     root, folder = _root(data, "the first root"), keyring.folder / "known"
     signed = folder / "root.sha256"
     if signed.exists():

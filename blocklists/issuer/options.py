@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from blocklists.issuer.request import Request
 
 FILE = click.Path(dir_okay=False, path_type=Path)
+INPUT = click.Path(exists=True, dir_okay=False, path_type=Path)
+"""A file that must be there."""
 FOLDER = click.Path(file_okay=False, path_type=Path)
+
+LATEST = datetime.max.replace(tzinfo=UTC)
 
 desk_option = click.option(
     "--dir", "folder", type=FOLDER, required=True, help="The desk's folder (stopsign issuer init makes one)."
@@ -51,7 +55,10 @@ class Duration(click.ParamType[timedelta]):
         found = re.fullmatch(r"([1-9][0-9]{0,5})([hdw])", str(value))
         if not found:
             self.fail(f"{value!r} is not a time such as 365d, 72h or 2w", param, ctx)
-        return int(found[1]) * {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}[found[2]]
+        span = int(found[1]) * {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}[found[2]]
+        if span > LATEST - now():
+            self.fail(f"{value!r} from now is after the year 9999", param, ctx)
+        return span
 
 
 def passphrase_from(path: Path | None) -> Passphrase:

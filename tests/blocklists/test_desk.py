@@ -215,6 +215,8 @@ def test_a_machine_that_knows_no_root_takes_the_published_one_when_its_owner_agr
     assert "--trusted-root FILE" in (refusal.value.hint or "")
     mark = fingerprint(world.rehearsal.desk.trusted_root.read_bytes())
     assert mark in asked[0]
+    with pytest.raises(VerifyError, match=r"1\.root\.json: no such file"):
+        look_up(bob, request, str(world.folder), now=world.now, agree=refuse)
     assert not (bob.folder / "known" / "root.json").exists()
     knowledge = look_up(bob, request, str(world.published), now=world.now, agree=lambda _: True)
     assert any(mark in line for line in show.as_text(review(request, knowledge, own=bob.card)))
@@ -742,6 +744,25 @@ def test_a_card_for_relief_alone_is_an_officer_s_and_leaves_no_half_made_desk(tm
     request = Request.load(tmp_path / "desk" / "requests" / "setup.request")
     reviewed = review(request, Known(None, None))
     assert [change.role for change in reviewed.keys if change.holder == "judge"] == ["relief"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["propose", "--bases", "{none}"], "does not exist"),
+        (["adopt", "x", "--from", "a", "--ground", "o", "--root", "{none}"], "does not exist"),
+        (["import", "{names}", "--basis", "order-17", "--category", "x", "--expires", "999999w"], "the year 9999"),
+        (["import", "{names}", "--basis", "order-17", "--category", "x", "--rejects", "{none}/x"], "open file"),
+        (["renew", "--within", "999999w"], "the year 9999"),
+    ],
+)
+def test_what_cannot_be_read_or_written_or_meant_is_said(world: World, words: list[str], said: str) -> None:
+    folder = world.rehearsal.desk.folder
+    (folder.parent / "names").write_text("a.example\n")
+    words = [word.format(none=folder.parent / "none", names=folder.parent / "names") for word in words]
+    done = CliRunner().invoke(issuer, [*words, "--dir", str(folder), "--list", LIST])
+    assert isinstance(done.exception, SystemExit), done.exception
+    assert said in done.output
 
 
 def test_two_proposals_on_one_state_are_two_files(world: World) -> None:

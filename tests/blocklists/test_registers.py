@@ -278,12 +278,22 @@ def test_a_workbook_is_read_with_its_days(tmp_path: Path) -> None:
         ("read: {kind: pdf}\nname: {field: a}", "read.kind"),
         ("read: {kind: csv}\nnames: {field: a}", "names"),
         ("read: {kind: csv}\nname: {field: a}\nsince: {field: b, zone: Mars/North}", "Europe/Warsaw would be right"),
+        ("read: {kind: csv, encoding: zlib}\nname: {field: a}", "read.encoding: 'zlib' is no encoding here"),
         ("read: [", "not YAML"),
     ],
 )
 def test_a_mapping_that_is_wrong_names_the_key(text: str, reason: str) -> None:
     with pytest.raises(SourceError, match=reason):
         declared(text)
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_a_text_in_utf_16_is_told_by_its_mark_and_refused_without_it(tmp_path: Path, kind: str) -> None:
+    by = declared(f"{{read: {{kind: {kind}, encoding: UTF16}}, name: {{field: name}}}}")
+    text = "name;note\na.example;x\n" if kind == "csv" else '[{"name": "a.example"}]'
+    assert len(taken(tmp_path, text.encode("utf-16"), by)) == 1
+    with pytest.raises(SourceError, match="not utf-16"):
+        taken(tmp_path, text.encode("utf-16-le"), by)
 
 
 def many_grounds(count: int) -> tuple[str, mapping.Mapping]:
