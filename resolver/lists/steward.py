@@ -30,6 +30,7 @@ from resolver.host.process import begin
 from resolver.host.sockets import handed_over
 from resolver.host.systemd import beat, notify
 from resolver.ipc import control
+from resolver.ipc.supervisor_lock import only_steward
 from resolver.lists import fetch
 from resolver.lists.fetch import VerifyError
 from resolver.lists.ledger import Event, Ledger, LedgerError
@@ -219,8 +220,9 @@ def main() -> None:
     if accepted.config.dns is None and not sockets.get(USE):
         keep(accepted)  # units for policy zones alone have no supervisor that would
         exceptions.keep_room(accepted.config.places)
-    if asyncio.run(serve(accepted)):
-        re_execute()
+    with only_steward(accepted.config.places):
+        if asyncio.run(serve(accepted)):
+            re_execute()
 
 
 if __name__ == "__main__":

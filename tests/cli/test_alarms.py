@@ -170,6 +170,10 @@ PROVOKED: dict[str, tuple[str, str]] = {
         "host/test_stages.py::test_what_a_wave_lets_through_waits_for_its_leaf",
         ": additions that are let through are not active: ",
     ),
+    "the document of list … that is active is damaged, and stored nowhere else: …": (
+        "lists/test_register.py::test_a_document_that_nothing_else_has_is_an_alarm_with_what_to_do",
+        " that is active is damaged, and stored nowhere else: ",
+    ),
     "list … ends on …: its file has not been seen since …": (BRIDGED, ": its file has not been seen since "),
     "list … is held beyond its end: …": (BRIDGED, " is held beyond its end: "),
     "nothing of list … is active: …": (
