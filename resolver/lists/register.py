@@ -181,7 +181,7 @@ class Register:
             try:
                 admission = self._judged(before, offer, source, now)
             except VerifyError as error:
-                if not self._whole_again(self._lists):
+                if not self.whole_again(self._lists):
                     raise self._damage(candidate.name, error) from error
                 admission = self._judged(before, offer, source, now)
             offer = replace(offer, admission=admission)
@@ -206,7 +206,7 @@ class Register:
             waits=None if offer.reached else still or self.waves.waits(source),
         )
 
-    def _whole_again(self, lists: Iterable[str]) -> bool:
+    def whole_again(self, lists: Iterable[str]) -> bool:
         """Make documents of these lists again that are damaged here; whether there were such. What nothing else has is
         an alarm."""
         found = False
@@ -393,7 +393,7 @@ class Register:
         """Make live what should be live now. What cannot be done is an alarm; what was live goes on."""
         now = self._clock()
         make_plan = lambda: plan(self.config, self.applied, self.fetching, self._suspended(), now=now)  # noqa: E731
-        if not self._settling.settle(make_plan, now) and self._whole_again(self._lists):
+        if not self._settling.settle(make_plan, now) and self.whole_again(self._lists):
             self._settling.settle(make_plan, now)
         self.waves.look(self._settling.running)
 
@@ -409,7 +409,7 @@ class Register:
     def tick(self) -> None:
         """What time alone brings: a list gone stale, an override ended, the off switch used, an hour gone by."""
         self._look_at_the_clock()
-        self._whole_again(self._damaged)  # somebody may have restored it
+        self.whole_again(self._damaged)  # somebody may have restored it
         if self._settling.is_due(self._clock()):
             self.settle()
         self._end_shadow()

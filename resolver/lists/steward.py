@@ -126,7 +126,9 @@ class Steward:
         return self._re_executes.is_set() and not stop.is_set()
 
     async def refresh_all(self, names: Iterable[str]) -> list[Outcome]:
-        """Refresh these lists now, side by side."""
+        """Refresh these lists now, side by side; what is damaged of them here is made again too."""
+        names = tuple(names)
+        await self.work(self.register.whole_again, names)
         return await asyncio.gather(*(self.refresh(name, complete=True) for name in names))
 
     async def refresh(self, name: str, *, complete: bool = False) -> Outcome:
