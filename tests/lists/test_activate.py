@@ -282,3 +282,21 @@ def test_a_generation_of_before_gives_lists_their_places_as_numbers_and_room_doe
     others = [LiveList(name=f"list-{number}") for number in range(MAX_LISTS - 1, 0, -1)] + [LiveList(name="new")]
     planned = Plan((), tuple(others)).counted_after(before)
     assert [part.counter for part in planned.lists] == [*range(MAX_LISTS - 1, 0, -1), 0]
+
+
+@pytest.mark.parametrize("settings", [{"action": "nxdomain"}, {"reason": "filtered"}])
+def test_where_only_the_configuration_changes_the_leaf_says_that_nothing_is_added(
+    world: World, settings: dict[str, Any]
+) -> None:
+    def changes() -> list[tuple[int, int]]:
+        log = world.ledger._log
+        assert log is not None
+        found = [log.details.get(index) for index, (kind, _) in enumerate(world.leaves()) if kind == "list-activated"]
+        return [(one.value["added"], one.value["removed"]) for one in found if one is not None]
+
+    world.take(1, ["a.example", "b.example"])
+    world.take(2, ["a.example", "c.example", "d.example"])
+    assert (before := changes())[-1] == (2, 1)
+    world.lists = {"gambling": settings}
+    world.restart()
+    assert changes() == [*before, (0, 0)]
