@@ -36,6 +36,7 @@ from resolver.lists.fetch import VerifyError
 from resolver.lists.ledger import Event, Ledger, LedgerError
 from resolver.lists.metrics import Lists
 from resolver.lists.operations import operations
+from resolver.lists.pace import Pace
 from resolver.lists.protected import own
 from resolver.lists.register import Register
 from resolver.log.writer import Log
@@ -73,14 +74,19 @@ class Steward:
     """See the module."""
 
     def __init__(
-        self, accepted: Accepted, *, clock: Callable[[], float] = time.time, chance: Callable[[], float] = random.random
+        self,
+        accepted: Accepted,
+        *,
+        clock: Callable[[], float] = time.time,
+        uptime: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self.config = config = accepted.config
         self.held = Held(accepted, OF_STEWARD, self._apply)
         self._re_executes = asyncio.Event()  # it is to begin again, with the configuration that is in the file now
         self._clock, self._chance = clock, chance
         self._ledger = Ledger(partial(Log.open, config.places, clock, os.urandom, origin=config.log_origin))
-        self.register = Register(config, self._ledger, clock)
+        self.register = Register(config, self._ledger, clock, uptime, Pace(clock, uptime).look)
         self._one = ThreadPoolExecutor(1, thread_name_prefix="register")
         self._threads = ThreadPoolExecutor(max(len(config.lists), 1), thread_name_prefix="fetch")
         self.serving = asyncio.Event()

@@ -146,6 +146,9 @@ PROVOKED: dict[str, tuple[str, str]] = {
         FIRST_LOAD, " stops nothing: its first load, ",
     ),
     "… is held since … and cannot be approved": (FIRST_LOAD, " and cannot be approved"),
+    "the clock went ahead by … minutes to …: …": (
+        "lists/test_pace.py::test_a_clock_that_is_ahead_for_a_moment_makes_nothing_due", "the clock went ahead by ",
+    ),
     "the clock went back to …, before …, when the steward last wrote: see timedatectl": (
         f"{STEWARD}::test_a_clock_that_goes_back", ", when the steward last wrote: see timedatectl",
     ),
