@@ -80,3 +80,19 @@ def test_a_clock_that_is_set_a_little_or_back_is_believed_at_once(jump: float) -
     for _ in range(3):
         clock.now += jump
         assert pace.look() is None
+
+
+def test_a_clock_that_comes_back_from_the_past_is_believed_at_once_and_one_that_stayed_there_is_not() -> None:
+    clock, uptime = Clock(), Clock(1000.0)
+    pace = Pace(clock, uptime)
+    clock.now -= DAYS
+    assert pace.look() is None
+    clock.now += DAYS
+    assert pace.look() is None
+    clock.now -= DAYS
+    assert pace.look() is None
+    uptime.now += 400
+    clock.now += 400
+    assert pace.look() is None
+    clock.now += DAYS
+    assert pace.look() is not None
