@@ -98,6 +98,10 @@ class Places:
         return self.run_dir / "decisions.json"
 
     @property
+    def steward_lock(self) -> Path:
+        return self.state_dir / "steward.lock"
+
+    @property
     def overrides(self) -> Path:
         return self.state_dir / "overrides.json"
 

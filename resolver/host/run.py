@@ -37,7 +37,7 @@ from resolver.host.systemd import beat, notify
 from resolver.host.take_over import devices
 from resolver.ipc import addresses, worker_files
 from resolver.ipc.control import Operation, UnreachableError, has_socket, serve
-from resolver.ipc.supervisor_lock import is_lost, only_one
+from resolver.ipc.supervisor_lock import is_lost, only_one, only_steward
 from resolver.ipc.worker_counters import retired_file
 from resolver.policy import exceptions, in_force
 
@@ -110,7 +110,7 @@ def services(
 class Provider:
     """A provider's host, running: what `stopsign run` and `stopsign demo` both start.
 
-    Raises `ResolverError` where a port is taken or another one already runs on the same `run_dir`.
+    Raises `ResolverError` where a port is taken or another one already runs with this `run_dir` or `state_dir`.
     """
 
     def __init__(
@@ -139,6 +139,9 @@ class Provider:
         self._since = time.monotonic()
         with contextlib.ExitStack() as undo:
             self._lock = undo.enter_context(only_one(config.places, left and left["lock"]))
+            if left is None and "steward" in wings:
+                with only_steward(config.places):  # else its own would never come up
+                    pass
             if left is not None:
                 self.listeners = Listeners.of_descriptors(left["listeners"])
             else:
@@ -417,6 +420,9 @@ def become(wing: str, config: Config, path: Path) -> None:
         listeners = taken_or_opened(os.environ, stop_page=config.stop_page.listen, portal=config.portal.listen)
     elif wing == "rpz":
         listeners = taken_or_opened(os.environ, rpz=config.rpz.listen, rpz_tls=config.rpz.listen_tls)
+    elif wing == "steward":
+        with only_steward(config.places):  # refused in words, before it begins
+            pass
     passed = listeners.of_rpz() if wing == "rpz" else listeners.of_web()
     for fd in (fd for fds in passed.values() for fd in fds):
         os.set_inheritable(fd, True)

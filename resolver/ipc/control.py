@@ -205,7 +205,12 @@ async def serve(path: Path, operations: Mapping[str, Operation], callers: Callab
 
 
 def _bound(path: Path) -> socket.socket:
+    """Raises `ControlError` where another process listens there: it would be out of reach for as long as it lives."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        if probe.connect_ex(str(path)) in {0, errno.EAGAIN}:
+            raise ControlError(f"another process already listens at {path}", hint="stop it first")
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

@@ -1,22 +1,30 @@
-"""The lock that one supervisor holds on `run_dir` from its first moment to its last.
+"""The locks that one supervisor holds on `run_dir`, and one steward on `state_dir`, from its first moment to its last.
 
-Enters: the paths of a host. Leaves: the lock's descriptor, which survives a re-exec; whether a supervisor holds it.
+Enters: the paths of a host. Leaves: the supervisor's lock, whose descriptor survives a re-exec; whether it is held; the
+steward's, which ends with the program that holds it. Rule: a disk that takes no file keeps no steward from starting.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resolver.base.errors import ResolverError
+from blocklists import durable
+from resolver.base.errors import ResolverError, why
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from resolver.base.paths import Places
+
+log = logging.getLogger("stopsign.supervisor")
+
+ENDING = 3.0  # seconds for a steward that ends just now
 
 
 def is_lost(places: Places) -> bool:
@@ -33,16 +41,42 @@ def only_one(places: Places, left: int | None = None) -> Iterator[int]:
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     descriptor = left if left is not None else os.open(places.supervisor_lock, flags, 0o644)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ResolverError(
-                f"another Stopsign already runs with {places.run_dir}",
-                hint="stop it first, or give this one its own run_dir",
-            ) from None
+        _lock(descriptor, places.run_dir, "run_dir")
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def only_steward(places: Places) -> Iterator[None]:
+    """Hold the steward's lock. Raises `ResolverError` where another holds it."""
+    try:
+        durable.make_folder(places.state_dir)
+        descriptor = os.open(places.steward_lock, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        log.warning("%s is not locked against a second steward: %s", places.state_dir, why(error))
+        yield
+        return
+    try:
+        durable.inherit_owner(descriptor, places.state_dir, 0o644)
+        _lock(descriptor, places.state_dir, "state_dir", patience=ENDING)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path, key: str, patience: float = 0.0) -> None:
+    end = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                hint = f"stop it first, or give this one its own {key}"
+                raise ResolverError(f"another Stopsign already runs with {folder}", hint=hint) from None
+            time.sleep(0.05)
+        else:
+            return
 
 
 def is_held(places: Places) -> bool:

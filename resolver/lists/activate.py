@@ -213,7 +213,7 @@ def activation_events(
             continue
         reference = f"{part.name}/{part.version}"
         if _rules(part) != _rules(was) and (part.version or was.version):
-            detail = {**_told(part), **kept.get(part.name, {}), "generation": generation}
+            detail = {**_told(part, was), **kept.get(part.name, {}), "generation": generation}
             events.append(Event("list-activated", reference, detail))
         events += _suspension_events(part, was, planned.off.get(part.name), reference, generation)
     events += [
@@ -244,7 +244,10 @@ def _rules(part: LiveList) -> tuple[object, ...]:
     return part.document, part.action, part.reason, part.configured, part.issuer, part.bases
 
 
-def _told(part: LiveList) -> dict[str, Any]:
+def _told(part: LiveList, was: LiveList) -> dict[str, Any]:
+    """`added` and `removed` are those of this leaf: none where the document stays, and something else changes."""
     # who approved stands in the journal: the log is public, and is about the provider
     told = part.model_dump(include=TOLD if part.document else TOLD_OF_NOTHING, by_alias=True, exclude_none=True)
+    if part.document is not None and part.document == was.document:
+        told |= {"added": 0, "removed": 0}
     return {"list": part.name, **told, "approved": part.approved_by is not None}

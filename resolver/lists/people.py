@@ -215,8 +215,9 @@ class People:
                 "bypass-file", damage and f"{file}: {damage}; what was bypassed before the reboot is blocked again"
             )
 
-    def note_bypass(self) -> None:
-        """The off switch works without us. Each change of it still gets its leaf, with the time of the change."""
+    def note_bypass(self, *, ends: bool = True) -> None:
+        """The off switch works without us. Each change of it still gets its leaf, with the time of the change. `ends`:
+        what is over by the clock is taken out of the file."""
         now = self._clock()
         self._check_durable_switch()
         exceptions.keep_room(self._places)
@@ -224,7 +225,7 @@ class People:
             if not exceptions.are_there(self._places):  # somebody emptied `run_dir`
                 overrides.publish(self._places, self.overrides, now)
             live = exceptions.read(self._places.exceptions)
-            if any(one.until <= now for one in live.bypasses):
+            if ends and any(one.until <= now for one in live.bypasses):
                 live, _ = exceptions.change(self._places, lambda found: found.ended(now))
             changes = tuple(one for one in live.pending_log if one not in self._logged)
             leaves = [Event(kind, "", detail) for one in changes for kind, detail in bypass.details(one)]

@@ -83,8 +83,15 @@ class Register:
     """See the module."""
 
     def __init__(
-        self, config: Config, ledger: Ledger, clock: Callable[[], float], uptime: Callable[[], float] = time.monotonic
+        self,
+        config: Config,
+        ledger: Ledger,
+        clock: Callable[[], float],
+        uptime: Callable[[], float] = time.monotonic,
+        pace: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """`pace`: why the clock is not believed now (`Pace.look`)."""
+        self._pace = pace
         self.config, self.places = config, config.places
         self.ledger, self._clock = ledger, clock
         self._protected: ProtectedNames = protected_names(config)
@@ -182,7 +189,7 @@ class Register:
             try:
                 admission = self._judged(before, offer, source, now)
             except VerifyError as error:
-                if not self._whole_again(self._lists):
+                if not self.whole_again(self._lists):
                     raise self._damage(candidate.name, error) from error
                 admission = self._judged(before, offer, source, now)
             offer = replace(offer, admission=admission)
@@ -207,7 +214,7 @@ class Register:
             waits=None if offer.reached else still or self.waves.waits(source),
         )
 
-    def _whole_again(self, lists: Iterable[str]) -> bool:
+    def whole_again(self, lists: Iterable[str]) -> bool:
         """Make documents of these lists again that are damaged here; whether there were such. What nothing else has is
         an alarm."""
         found = False
@@ -397,7 +404,7 @@ class Register:
         def make_plan(kept: Mapping[str, Off] | None) -> Plan:
             return plan(self.config, self.applied, self.fetching, self._suspended(), kept, now=now)
 
-        if not self._settling.settle(make_plan, now) and self._whole_again(self._lists):
+        if not self._settling.settle(make_plan, now) and self.whole_again(self._lists):
             self._settling.settle(make_plan, now)
         self.waves.look(self._settling.running)
 
@@ -412,24 +419,29 @@ class Register:
     # -- time
 
     def tick(self) -> None:
-        """What time alone brings: a list gone stale, an override ended, the off switch used, an hour gone by."""
+        """What time alone brings: a list gone stale, an override ended, the off switch used, an hour gone by. What
+        cannot be undone waits while the clock is not believed."""
         self._look_at_the_clock()
-        self._whole_again(self._damaged)  # somebody may have restored it
+        self._alarm("clock ahead", doubt := self._pace())
+        self.whole_again(self._damaged)  # somebody may have restored it
         if self._settling.is_due(self._clock()):
             self.settle()
-        self._end_shadow()
+        if doubt is None:
+            self._end_shadow()
         self.turn()
         for name in tuple(self._unwritten):
             self._remember(name, self._state(name).known)
         for name in tuple(self._unstored):
             self._store(self._state(name), is_needed=False)
-        self.appeals.tick()
+        if doubt is None:
+            self.appeals.tick()
         self.people.write_again()
         self.people.look_at_sealed()
-        self.people.note_bypass()
+        self.people.note_bypass(ends=doubt is None)
         self.ledger.heartbeat({"generation": self.generation})
         self._alarm("log", self.ledger.trouble)
-        self._alarm("counts", self._counting.tick(self._clock(), self._entries))
+        if doubt is None:
+            self._alarm("counts", self._counting.tick(self._clock(), self._entries))
 
     def _look_at_the_clock(self) -> None:
         """A clock far in the past lets nothing lapse or expire. The latest time seen is kept in memory (`_newest`),

@@ -30,11 +30,13 @@ from resolver.host.process import begin
 from resolver.host.sockets import handed_over
 from resolver.host.systemd import beat, notify
 from resolver.ipc import control
+from resolver.ipc.supervisor_lock import only_steward
 from resolver.lists import fetch
 from resolver.lists.fetch import VerifyError
 from resolver.lists.ledger import Event, Ledger, LedgerError
 from resolver.lists.metrics import Lists
 from resolver.lists.operations import operations
+from resolver.lists.pace import Pace
 from resolver.lists.protected import own
 from resolver.lists.register import Register
 from resolver.log.writer import Log
@@ -72,14 +74,19 @@ class Steward:
     """See the module."""
 
     def __init__(
-        self, accepted: Accepted, *, clock: Callable[[], float] = time.time, chance: Callable[[], float] = random.random
+        self,
+        accepted: Accepted,
+        *,
+        clock: Callable[[], float] = time.time,
+        uptime: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self.config = config = accepted.config
         self.held = Held(accepted, OF_STEWARD, self._apply)
         self._re_executes = asyncio.Event()  # it is to begin again, with the configuration that is in the file now
         self._clock, self._chance = clock, chance
         self._ledger = Ledger(partial(Log.open, config.places, clock, os.urandom, origin=config.log_origin))
-        self.register = Register(config, self._ledger, clock)
+        self.register = Register(config, self._ledger, clock, uptime, Pace(clock, uptime).look)
         self._one = ThreadPoolExecutor(1, thread_name_prefix="register")
         self._threads = ThreadPoolExecutor(max(len(config.lists), 1), thread_name_prefix="fetch")
         self.serving = asyncio.Event()
@@ -125,7 +132,9 @@ class Steward:
         return self._re_executes.is_set() and not stop.is_set()
 
     async def refresh_all(self, names: Iterable[str]) -> list[Outcome]:
-        """Refresh these lists now, side by side."""
+        """Refresh these lists now, side by side; what is damaged of them here is made again too."""
+        names = tuple(names)
+        await self.work(self.register.whole_again, names)
         return await asyncio.gather(*(self.refresh(name, complete=True) for name in names))
 
     async def refresh(self, name: str, *, complete: bool = False) -> Outcome:
@@ -219,8 +228,9 @@ def main() -> None:
     if accepted.config.dns is None and not sockets.get(USE):
         keep(accepted)  # units for policy zones alone have no supervisor that would
         exceptions.keep_room(accepted.config.places)
-    if asyncio.run(serve(accepted)):
-        re_execute()
+    with only_steward(accepted.config.places):
+        if asyncio.run(serve(accepted)):
+            re_execute()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ Enters: leaves in order with what is known of their details. Leaves: figures as 
   by its entry; an update by list and version; a held or refused one by list, version and reason; the off switch by what
   it was of and until when; an override, of which the leaf says no more, by its hour. Where one of these stands several
   times in a log, the host that has it most often counts.
+- A relief counts where it takes out of force what was in force: its leaf is written too when suspended entries leave.
 - Of what one update added, the smallest step counts: a new host takes the whole list in one.
 - Bands by entry are of each host; there the host that saw most counts.
 """
@@ -45,6 +46,8 @@ class Story:
         """How often what counts once stands in the log, by a kind and what tells one from another."""
         self._steps: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         """By list and version: how often it was activated, and what that added and removed."""
+        self._off: dict[str, frozenset[str]] = {}
+        """By list, what a relief has taken out of force."""
         self._received: dict[str, float] = {}
         self._waited: dict[str, float] = {}
         """By appeal, hours to its decision."""
@@ -60,9 +63,11 @@ class Story:
             return
         told = detail.value if detail is not None and detail.erased is None else None
         inside = self.start <= when <= self.end
+        withdraws = leaf.type != "relief-applied" or self._withdraws(told)
         if inside:
             self._alive.add((self._origin, leaf.hour))
             self._starts += leaf.type == "start"
+        if inside and withdraws:
             self._once[leaf.type, *_which(leaf, told)] += 1
         if not isinstance(told, dict):
             if when >= self.start:
@@ -155,6 +160,15 @@ class Story:
         if inside:
             numbers = {key: int(told.get(key, 0)) for key in ("added", "removed")}
             self._steps[name, str(told["version"])].update(activations=1, stale=bool(told.get("stale")), **numbers)
+
+    def _withdraws(self, told: Any) -> bool:
+        """Whether a relief takes something out of force; one whose references are not known does."""
+        named = told.get("references") if isinstance(told, dict) else None
+        if not isinstance(named, list):
+            return True
+        of_list, off = str(told.get("list")), frozenset(map(str, named))
+        before, self._off[of_list] = self._off.get(of_list, frozenset()), off
+        return not off <= before
 
     def _appeal(self, leaf: Leaf, told: dict[str, Any], *, inside: bool) -> None:
         (appeal,) = _which(leaf, told)

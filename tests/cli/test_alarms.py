@@ -148,6 +148,9 @@ PROVOKED: dict[str, tuple[str, str]] = {
         FIRST_LOAD, " stops nothing: its first load, ",
     ),
     "… is held since … and cannot be approved": (FIRST_LOAD, " and cannot be approved"),
+    "the clock went ahead by … minutes to …: …": (
+        "lists/test_pace.py::test_a_clock_that_is_ahead_for_a_moment_makes_nothing_due", "the clock went ahead by ",
+    ),
     "the clock went back to …, before …, when the steward last wrote: see timedatectl": (
         f"{STEWARD}::test_a_clock_that_goes_back", ", when the steward last wrote: see timedatectl",
     ),
@@ -171,6 +174,10 @@ PROVOKED: dict[str, tuple[str, str]] = {
     "list …: additions that are let through are not active: …": (
         "host/test_stages.py::test_what_a_wave_lets_through_waits_for_its_leaf",
         ": additions that are let through are not active: ",
+    ),
+    "the document of list … that is active is damaged, and stored nowhere else: …": (
+        "lists/test_register.py::test_a_document_that_nothing_else_has_is_an_alarm_with_what_to_do",
+        " that is active is damaged, and stored nowhere else: ",
     ),
     "list … ends on …: its file has not been seen since …": (BRIDGED, ": its file has not been seen since "),
     "list … is held beyond its end: …": (BRIDGED, " is held beyond its end: "),

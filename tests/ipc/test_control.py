@@ -61,6 +61,19 @@ def test_a_call_is_answered_and_the_kernel_says_who_called(tmp_path: Path) -> No
     }
 
 
+def test_a_second_process_leaves_the_socket_of_the_first_and_takes_that_of_a_dead_one(tmp_path: Path) -> None:
+    def second(path: Path) -> Any:
+        with pytest.raises(ControlError, match="another process already listens at"):
+            asyncio.run(control.serve(path, OPERATIONS, Callers))
+        return call(path, "echo", said="the first")
+
+    path = tmp_path / "run" / "control.sock"
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    assert asked(tmp_path, second)["said"] == "the first"
+
+
 def test_who_asks_is_the_user_whom_the_kernel_names_and_of_root_the_login_behind_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

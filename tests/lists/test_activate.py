@@ -319,3 +319,21 @@ def test_what_cannot_be_live_is_not_logged_twice_in_one_attempt(world: World, mo
     world.take(2, [*FIRST, "new.example"])
     assert world.active("new.example") == []
     assert world.leaves().count(("list-activated", "gambling/2")) == before + 1
+
+
+@pytest.mark.parametrize("settings", [{"action": "nxdomain"}, {"reason": "filtered"}])
+def test_where_only_the_configuration_changes_the_leaf_says_that_nothing_is_added(
+    world: World, settings: dict[str, Any]
+) -> None:
+    def changes() -> list[tuple[int, int]]:
+        log = world.ledger._log
+        assert log is not None
+        found = [log.details.get(index) for index, (kind, _) in enumerate(world.leaves()) if kind == "list-activated"]
+        return [(one.value["added"], one.value["removed"]) for one in found if one is not None]
+
+    world.take(1, ["a.example", "b.example"])
+    world.take(2, ["a.example", "c.example", "d.example"])
+    assert (before := changes())[-1] == (2, 1)
+    world.lists = {"gambling": settings}
+    world.restart()
+    assert changes() == [*before, (0, 0)]

@@ -419,6 +419,7 @@ def test_a_document_that_nothing_else_has_is_an_alarm_with_what_to_do(world: Wor
     shutil.rmtree(world.config.places.kept("gambling"))
     outcome = world.take(1, entries, suspended=[entries[0].reference])
     assert (outcome.kind, outcome.reason) == ("refused", "storage")
+    assert " that is active is damaged, and stored nowhere else: " in outcome.text
     assert "restore it from a backup" in outcome.text
     assert outcome.text in world.register.status()["alarms"]
     with pytest.raises(VerifyError, match="restore it from a backup") as refusal:

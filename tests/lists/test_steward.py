@@ -98,6 +98,17 @@ def test_what_two_people_signed_is_active_and_the_next_version_replaces_it(provi
         assert status["alarms"] == []
 
 
+def test_who_asks_for_a_refresh_gets_a_damaged_document_made_again(provider: Provider) -> None:
+    provider.publish("a.example")
+    with provider.running():
+        assert provider.ask("lists", "refresh").status == 0
+        (document,) = provider.folder.glob("state/lists/gambling/applied/*.zst")
+        whole = document.read_bytes()
+        document.write_bytes(whole[:10])
+        assert provider.ask("lists", "refresh").status == 0
+        assert document.read_bytes() == whole
+
+
 def test_what_breaks_off_a_tick_is_an_alarm_and_the_steward_goes_on(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

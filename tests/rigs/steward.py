@@ -25,7 +25,7 @@ def serving(config: Path, clock: Callable[[], float] = time.time) -> Iterator[No
     async def serve() -> None:
         stop = asyncio.Event()
         stops.extend((asyncio.get_running_loop(), stop))
-        steward = Steward(accept(config), clock=clock)
+        steward = Steward(accept(config), clock=clock, uptime=time.monotonic if clock is time.time else clock)
         task = asyncio.create_task(steward.run(stop))
         await asyncio.wait({task, asyncio.create_task(steward.serving.wait())}, return_when="FIRST_COMPLETED")
         ready.set()

@@ -99,6 +99,17 @@ def test_a_story_that_is_not_joined_is_the_report_of_its_host(two: list[World]) 
     assert report(source, published_details(source), START, END) == of_story(story(two[0]))
 
 
+def test_a_withdrawal_counts_once_also_where_its_entry_leaves_the_list(tmp_path: Path) -> None:
+    world = World(tmp_path, origin("fra-1"), 0)
+    withdrawn = [["A"], ["A", "B"], ["B"], [], ["C"]]
+    with world.open() as log:
+        for day, off in enumerate(withdrawn, 1):
+            world.now = at(day)
+            detail = {"list": "gambling", "suspended": len(off), "references": off}
+            log.append("relief-applied", f"gambling/{day}", detail)
+    assert story(world).figures()["relief"] == 3
+
+
 # -- as typed
 
 
