@@ -21,7 +21,7 @@ from resolver.cli.choosing import Which, choosing, chosen
 from resolver.cli.options import Span, as_json, located, use_password
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from resolver.config.schema import Config
     from resolver.portal import desk
@@ -74,8 +74,10 @@ def list_(
     from resolver.config.schema import locate
     from resolver.portal import desk
 
-    choice, moment = chosen(**which), now()
-    found = choice.of(with_store(locate(path, directory), lambda store: store.all(closed=closed)), moment)
+    config, choice, moment = locate(path, directory), chosen(**which), now()
+    every = with_store(config, lambda store: store.all(closed=closed))
+    _check_list(config, choice.of_list, every)
+    found = choice.of(every, moment)
     if in_json:
         click.echo(json.dumps([desk.as_json(one) for one in found], indent=1))
     elif in_csv:
@@ -86,6 +88,15 @@ def list_(
         for entry in desk.by_entry(found):
             _print_entry(entry, moment)
     return 1 if any(one.closed is None and one.due < moment for one in found) else 0
+
+
+def _check_list(config: Config, name: str | None, every: Iterable[Appeal]) -> None:
+    """Raises where no list here has that name, and no appeal is about one that had it."""
+    from resolver.portal.desk import DeskError
+
+    if name is not None and config.list_named(name) is None and all(one.list != name for one in every):
+        there = ", ".join(source.name for source in config.lists) or "none"
+        raise DeskError(f"there is no list {name!r}", hint=f"there are: {there}")
 
 
 def _print_entry(entry: desk.Entry, moment: int) -> None:
@@ -182,6 +193,7 @@ def forward(
             chosen = [(await _found(store, appeal))[0] for appeal in wanted]
         else:
             every = await store.all(closed=True)
+            _check_list(config, name, every)
             chosen = [one for one in every if one.list == name and desk.is_for_the_issuer(one)]
         return [one for one in chosen if one.closed is None or one.outcome == "mended"]
 
@@ -257,7 +269,11 @@ def answer(
         raise DeskError("nothing says which appeals", hint="stopsign appeals answer APPEAL … or --entry REFERENCE …")
 
     async def work(store: Store) -> None:
-        meant = choice.of(await store.all(closed=bool(choice.named)), now())
+        every = await store.all(closed=bool(choice.named))
+        _check_list(config, choice.of_list, every)
+        meant = choice.of(every, now())
+        if not meant:
+            click.echo("no appeal that waits is meant")
         for one in meant:
             source = config.list_named(one.list)
             desk.may_decide(one, outcome, own=source is not None and source.reason in ("blocked", "none"))
@@ -304,7 +320,11 @@ def suspend(path: Path | None, directory: Path | None, **which: Unpack[Which]) -
     config, choice = locate(path, directory), chosen(**which)
     if choice.is_empty:
         raise DeskError("nothing says which entries", hint="stopsign appeals suspend REFERENCE … or --held")
-    meant = choice.of(with_store(config, lambda store: store.all()), now())
+    every = with_store(config, lambda store: store.all())
+    _check_list(config, choice.of_list, every)
+    meant = choice.of(every, now())
+    if not meant:
+        click.echo("nothing of it is held and blocked now")
     references = sorted({one.reference for one in meant})
     for at in range(0, len(references), AT_ONCE):
         part = references[at : at + AT_ONCE]

@@ -319,7 +319,11 @@ def _name_meant(config: Config, typed: str, *, on: bool) -> str:
     from resolver.policy.exceptions import LiveExceptions
     from resolver.policy.typed import name_in, only_reference
 
-    alone = name_in(typed) if on and only_reference(typed) is None else None
+    is_reference = only_reference(typed) is not None
+    if not is_reference and name_in(typed) is None and config.list_named(typed) is None:
+        hint = "example.com would be right, the address of a page, or a reference"
+        raise ResolverError(f"{typed!r} is not a name", hint=hint)
+    alone = name_in(typed) if on and not is_reference else None
     if alone and "." not in alone and not typed.endswith(".") and config.list_named(typed) is None:
         hint = f"the whole name would be right; a top-level domain, should that be meant, is written {alone}."
         raise ResolverError(f"{typed!r} alone would be a top-level domain", hint=hint)

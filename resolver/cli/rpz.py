@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from blocklists.counted import counted
+from resolver.base.errors import why
 from resolver.cli.options import as_json, legible, located, say, warn
 
 if TYPE_CHECKING:
@@ -83,12 +84,16 @@ def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
     from resolver.ipc import rpz_status
     from resolver.rpz.zone import RpzError
 
-    places = legible(path, directory).places
+    config = legible(path, directory)
+    places = config.places
     try:
         said = rpz_status.read(places)
+    except FileNotFoundError:
+        told = "the process of the zones has said nothing yet" if config.rpz.zones else "no zones are configured"
+        hint = "does `stopsign run` run?" if config.rpz.zones else "rpz.zones, as docs/rpz.md has it"
+        raise RpzError(told, hint=hint) from None
     except (OSError, ValueError) as error:
-        hint = "does `stopsign run` run, and has its configuration rpz.zones?"
-        raise RpzError(f"{places.rpz_said} cannot be read ({error})", hint=hint) from error
+        raise RpzError(f"{places.rpz_said} cannot be read ({why(error)})") from error
     if in_json:
         click.echo(json.dumps({"zones": said.zones, "alarms": said.complaints, "refused": said.refused}))
         return

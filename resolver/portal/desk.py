@@ -96,7 +96,7 @@ def may_decide(appeal: Appeal, outcome: str, own: bool) -> None:
                         hint="--outcome upheld says so to its author")  # fmt: skip
     if outcome == "upheld" and (appeal.sealed or (appeal.ground not in FACT and appeal.name)) and not own:
         raise DeskError(f"{appeal.id} is about the merits of an order: those who keep list {appeal.list} decide",
-                        hint=f"stopsign appeals forward {appeal.id}")  # fmt: skip
+                        hint=f"stopsign appeals forward {appeal.id} --key KEY --output FILE")  # fmt: skip
 
 
 def is_for_the_issuer(appeal: Appeal) -> bool:
