@@ -73,7 +73,7 @@ def export(path: Path | None, directory: Path | None, in_json: bool, origin: str
         if in_json:
             click.echo(json.dumps({**told, "unsayable": written.unsayable, "names_unsayable": written.told}))
         else:
-            click.echo(f"{output}: {zone.origin}, serial {serial}, {written.owners:,} owners")
+            click.echo(f"{output}: {zone.origin}, serial {serial}, {counted(written.owners, 'owner')}")
 
 
 @rpz.command()
@@ -98,7 +98,8 @@ def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
         click.echo(json.dumps({"zones": said.zones, "alarms": said.complaints, "refused": said.refused}))
         return
     for zone in said.zones:
-        say(f"{zone['origin']}: serial {zone['serial']}, {zone['owners']:,} owners, {zone['steps']} changes kept")
+        kept = f"{counted(zone['owners'], 'owner')}, {counted(zone['steps'], 'change')} kept"
+        say(f"{zone['origin']}: serial {zone['serial']}, {kept}")
         if zone["unsayable"]:
             say(f"  {zone['unsayable']:,} owners cannot be said, as {', '.join(zone['told'][:3])}")
         for without in zone.get("without", ()):  # a primary from before an upgrade says nothing of it

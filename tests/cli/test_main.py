@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from resolver.cli import main
+from resolver.cli.lists import _print_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,3 +88,8 @@ def test_without_zones_their_status_is_one_sentence(ends: Ends, tmp_path: Path) 
     )
     said = "stopsign: error: no zones are configured\nhint: rpz.zones, as docs/rpz.md has it\n"
     assert ends("rpz", "status", "--dir", str(tmp_path)) == (2, said)
+
+
+def test_one_of_a_thing_is_said_in_the_singular(capsys: pytest.CaptureFixture[str]) -> None:
+    _print_held("gambling", {"added": 1, "version": 4, "since": "now", "reasons": [], "approvable": False})
+    assert capsys.readouterr().out.startswith("  held: 1 addition of version 4 since now\n")
