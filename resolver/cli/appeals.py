@@ -18,7 +18,7 @@ import click
 from blocklists.counted import counted
 from resolver.base.errors import why
 from resolver.cli.choosing import Which, choosing, chosen
-from resolver.cli.options import Span, as_json, located, use_password
+from resolver.cli.options import Span, as_json, located, say, use_password
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -108,10 +108,10 @@ def _print_entry(entry: desk.Entry, moment: int) -> None:
     waiting = sum(one.closed is None for one in entry.appeals)
     left = desk.left(entry.due, moment)
     due = (left if entry.due < moment else f"due {left}") if waiting else "closed"
-    click.echo(f"{shown(name)}  list {shown(entry.list or '-')}  entry {entry.reference}  {waiting} waiting, {due}")
+    say(f"{shown(name)}  list {shown(entry.list or '-')}  entry {entry.reference}  {waiting} waiting, {due}")
     for one in entry.appeals:
         about = ", ".join(word for word in (one.ground, one.role, one.language) if word)
-        click.echo(f"  {one.id}  {desk.state_of(one):10}  due {as_text(one.due)}  {about}")
+        say(f"  {one.id}  {desk.state_of(one):10}  due {as_text(one.due)}  {about}")
 
 
 def _on_no_list(one: Appeal) -> str:
@@ -139,22 +139,22 @@ def show(appeal: str, path: Path | None, directory: Path | None, in_json: bool) 
         events = [{"at": as_text(each.at), "what": each.what, "note": each.note} for each in happened]
         click.echo(json.dumps({**desk.as_json(one), "events": events}, indent=1))
         return
-    click.echo(f"{one.id}  {desk.state_of(one)}  due {as_text(one.due)} ({desk.left(one.due, now())})")
-    click.echo(f"entry {one.reference}  {shown(one.name or _on_no_list(one))}  list {shown(one.list or '-')}")
-    click.echo(f"from: {one.role or 'not said'}; ground: {one.ground or 'not said'}; language: {one.language}")
+    say(f"{one.id}  {desk.state_of(one)}  due {as_text(one.due)} ({desk.left(one.due, now())})")
+    say(f"entry {one.reference}  {shown(one.name or _on_no_list(one))}  list {shown(one.list or '-')}")
+    say(f"from: {one.role or 'not said'}; ground: {one.ground or 'not said'}; language: {one.language}")
     if one.contact:
         shared = "the issuer may have it" if one.share_contact else "for the provider alone"
-        click.echo(f"contact: {shown(one.contact, most=None)} ({shared})")
+        say(f"contact: {one.contact} ({shared})")
     if one.sealed:
-        click.echo("what its author wrote is encrypted for those who keep the list: stopsign appeals forward")
+        say("what its author wrote is encrypted for those who keep the list: stopsign appeals forward")
     for line in one.reason.splitlines():
-        click.echo(f"| {shown(line, most=None)}")
+        say(f"| {line}")
     if one.erased:
-        click.echo(f"its words were deleted on {as_text(one.erased)}")
+        say(f"its words were deleted on {as_text(one.erased)}")
     for each in happened:
-        click.echo(f"{as_text(each.at)}  {each.what}  {shown(each.note, most=None)}".rstrip())
+        say(f"{as_text(each.at)}  {each.what}  {each.note}".rstrip())
     if one.reasons:
-        click.echo(f"decided by {shown(one.decided_by or '?', most=None)}: {shown(one.reasons, most=None)}")
+        say(f"decided by {one.decided_by or '?'}: {one.reasons}")
 
 
 async def _found(store: Store, appeal: str) -> tuple[Appeal, Any]:
@@ -217,7 +217,7 @@ def forward(
 
     with_store(config, mark)
     contact = _where_appeals_go(config, chosen[0].list)
-    click.echo(
+    say(
         f"{counted(len(chosen), 'appeal')} sealed into {output}"
         + (f", to be sent to {shown(contact)}" if contact else "")
     )
@@ -296,16 +296,14 @@ async def _decide(
                                outcome=outcome, names=names, seconds=span)  # fmt: skip
     for mended in told["mended"]:
         until = as_text(mended["until"])
-        click.echo(
-            f"the entry of {mended['name'] or 'a name not known here'} on list {mended['list']} is off until {until}"
-        )
+        say(f"the entry of {mended['name'] or 'a name not known here'} on list {mended['list']} is off until {until}")
     if told["trouble"]:
         raise DeskError(
             f"{len(group)} {'appeal stays' if len(group) == 1 else 'appeals stay'} open: {told['trouble']}",
             hint="say it again when the log is",
         )
     for appeal in await store.decide(list(about), outcome, by, reasons, now()):
-        click.echo(f"{appeal} closed: {outcome}")
+        say(f"{appeal} closed: {outcome}")
 
 
 @appeals.command()
@@ -329,9 +327,7 @@ def suspend(path: Path | None, directory: Path | None, **which: Unpack[Which]) -
     for at in range(0, len(references), AT_ONCE):
         part = references[at : at + AT_ONCE]
         done = control.call(config.places.control_socket, "suspend", timeout=LONG, references=part)["suspended"]
-        click.echo(
-            "\n".join(f"{reference} is suspended" for reference in done) or "nothing of it is held and blocked now"
-        )
+        say(*([f"{reference} is suspended" for reference in done] or ["nothing of it is held and blocked now"]))
 
 
 @appeals.command("drop-unknown")
@@ -365,10 +361,10 @@ def drop_unknown(really: bool, reason: str, path: Path | None, directory: Path |
         click.echo("the desk knows every appeal that waits")
         return
     between = f"came in between {as_text(min(unknown.values()))} and {as_text(max(unknown.values()))}"
-    click.echo(f"{counted(len(unknown), 'appeal')} that the desk does not know {between}")
+    say(f"{counted(len(unknown), 'appeal')} that the desk does not know {between}")
     ids = list(unknown)
     if not really:
-        click.echo("\n".join(ids[:MOST_SHOWN]) + (f"\nand {len(ids) - MOST_SHOWN:,} more" * (len(ids) > MOST_SHOWN)))
+        say(*ids[:MOST_SHOWN], *([f"and {len(ids) - MOST_SHOWN:,} more"] if len(ids) > MOST_SHOWN else []))
         click.echo("nothing is changed: --really drops them")
         return
     for at in range(0, len(ids), AT_ONCE):

@@ -154,8 +154,9 @@ def test_csv_has_no_words_of_citizens_and_no_formulas(provider: Path) -> None:
 
 
 def test_show_prints_words_as_text(provider: Path) -> None:
-    stored(provider, {"reason": "one\n\x1b[2Jtwo"})
+    stored(provider, {"reason": "one\n\x1b[2Jtwo", "language": "de\x1b"})
     output = said(provider, "show", "a-000000000000").output
+    assert "\x1b" not in output + said(provider, "list").output
     assert "| one\n| \ufffd[2Jtwo\n" in output
     assert "me@shop.example (for the provider alone)" in output
     assert json.loads(said(provider, "show", "A-000000000000", "--json").output)["reason"] == "one\n\x1b[2Jtwo"
