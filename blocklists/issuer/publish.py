@@ -128,7 +128,7 @@ def _check_signatures(desk: Desk, request: Request, current: Current | None) -> 
             withdraw.check_relief(desk, request)
             withdraw.check_deciders(desk, request)
     except (RepositoryError, ValueError) as error:
-        raise PublishError(f"not enough signatures: {error}", hint="have it signed by one more person") from None
+        raise PublishError(f"not enough signatures: {error}", hint="have it signed by those who are missing") from None
     for role, metadata in ((ROOT, request.root), (TARGETS, request.targets)):
         before = getattr(current, role).signed.version if current else 0
         if metadata is not None and metadata.signed.version != before + 1:

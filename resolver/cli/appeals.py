@@ -18,10 +18,10 @@ import click
 from blocklists.counted import counted
 from resolver.base.errors import why
 from resolver.cli.choosing import Which, choosing, chosen
-from resolver.cli.options import Span, as_json, located, use_password
+from resolver.cli.options import Span, as_json, located, say, use_password
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from resolver.config.schema import Config
     from resolver.portal import desk
@@ -74,8 +74,10 @@ def list_(
     from resolver.config.schema import locate
     from resolver.portal import desk
 
-    choice, moment = chosen(**which), now()
-    found = choice.of(with_store(locate(path, directory), lambda store: store.all(closed=closed)), moment)
+    config, choice, moment = locate(path, directory), chosen(**which), now()
+    every = with_store(config, lambda store: store.all(closed=closed))
+    _check_list(config, choice.of_list, every)
+    found = choice.of(every, moment)
     if in_json:
         click.echo(json.dumps([desk.as_json(one) for one in found], indent=1))
     elif in_csv:
@@ -88,6 +90,15 @@ def list_(
     return 1 if any(one.closed is None and one.due < moment for one in found) else 0
 
 
+def _check_list(config: Config, name: str | None, every: Iterable[Appeal]) -> None:
+    """Raises where no list here has that name, and no appeal is about one that had it."""
+    from resolver.portal.desk import DeskError
+
+    if name is not None and config.list_named(name) is None and all(one.list != name for one in every):
+        there = ", ".join(source.name for source in config.lists) or "none"
+        raise DeskError(f"there is no list {name!r}", hint=f"there are: {there}")
+
+
 def _print_entry(entry: desk.Entry, moment: int) -> None:
     from blocklists.text import shown
     from resolver.base.timestamps import as_text
@@ -97,10 +108,10 @@ def _print_entry(entry: desk.Entry, moment: int) -> None:
     waiting = sum(one.closed is None for one in entry.appeals)
     left = desk.left(entry.due, moment)
     due = (left if entry.due < moment else f"due {left}") if waiting else "closed"
-    click.echo(f"{shown(name)}  list {shown(entry.list or '-')}  entry {entry.reference}  {waiting} waiting, {due}")
+    say(f"{shown(name)}  list {shown(entry.list or '-')}  entry {entry.reference}  {waiting} waiting, {due}")
     for one in entry.appeals:
         about = ", ".join(word for word in (one.ground, one.role, one.language) if word)
-        click.echo(f"  {one.id}  {desk.state_of(one):10}  due {as_text(one.due)}  {about}")
+        say(f"  {one.id}  {desk.state_of(one):10}  due {as_text(one.due)}  {about}")
 
 
 def _on_no_list(one: Appeal) -> str:
@@ -128,22 +139,22 @@ def show(appeal: str, path: Path | None, directory: Path | None, in_json: bool) 
         events = [{"at": as_text(each.at), "what": each.what, "note": each.note} for each in happened]
         click.echo(json.dumps({**desk.as_json(one), "events": events}, indent=1))
         return
-    click.echo(f"{one.id}  {desk.state_of(one)}  due {as_text(one.due)} ({desk.left(one.due, now())})")
-    click.echo(f"entry {one.reference}  {shown(one.name or _on_no_list(one))}  list {shown(one.list or '-')}")
-    click.echo(f"from: {one.role or 'not said'}; ground: {one.ground or 'not said'}; language: {one.language}")
+    say(f"{one.id}  {desk.state_of(one)}  due {as_text(one.due)} ({desk.left(one.due, now())})")
+    say(f"entry {one.reference}  {shown(one.name or _on_no_list(one))}  list {shown(one.list or '-')}")
+    say(f"from: {one.role or 'not said'}; ground: {one.ground or 'not said'}; language: {one.language}")
     if one.contact:
         shared = "the issuer may have it" if one.share_contact else "for the provider alone"
-        click.echo(f"contact: {shown(one.contact, most=None)} ({shared})")
+        say(f"contact: {one.contact} ({shared})")
     if one.sealed:
-        click.echo("what its author wrote is encrypted for those who keep the list: stopsign appeals forward")
+        say("what its author wrote is encrypted for those who keep the list: stopsign appeals forward")
     for line in one.reason.splitlines():
-        click.echo(f"| {shown(line, most=None)}")
+        say(f"| {line}")
     if one.erased:
-        click.echo(f"its words were deleted on {as_text(one.erased)}")
+        say(f"its words were deleted on {as_text(one.erased)}")
     for each in happened:
-        click.echo(f"{as_text(each.at)}  {each.what}  {shown(each.note, most=None)}".rstrip())
+        say(f"{as_text(each.at)}  {each.what}  {each.note}".rstrip())
     if one.reasons:
-        click.echo(f"decided by {shown(one.decided_by or '?', most=None)}: {shown(one.reasons, most=None)}")
+        say(f"decided by {one.decided_by or '?'}: {one.reasons}")
 
 
 async def _found(store: Store, appeal: str) -> tuple[Appeal, Any]:
@@ -182,6 +193,7 @@ def forward(
             chosen = [(await _found(store, appeal))[0] for appeal in wanted]
         else:
             every = await store.all(closed=True)
+            _check_list(config, name, every)
             chosen = [one for one in every if one.list == name and desk.is_for_the_issuer(one)]
         return [one for one in chosen if one.closed is None or one.outcome == "mended"]
 
@@ -205,7 +217,7 @@ def forward(
 
     with_store(config, mark)
     contact = _where_appeals_go(config, chosen[0].list)
-    click.echo(
+    say(
         f"{counted(len(chosen), 'appeal')} sealed into {output}"
         + (f", to be sent to {shown(contact)}" if contact else "")
     )
@@ -257,7 +269,11 @@ def answer(
         raise DeskError("nothing says which appeals", hint="stopsign appeals answer APPEAL … or --entry REFERENCE …")
 
     async def work(store: Store) -> None:
-        meant = choice.of(await store.all(closed=bool(choice.named)), now())
+        every = await store.all(closed=bool(choice.named))
+        _check_list(config, choice.of_list, every)
+        meant = choice.of(every, now())
+        if not meant:
+            click.echo("no appeal that waits is meant")
         for one in meant:
             source = config.list_named(one.list)
             desk.may_decide(one, outcome, own=source is not None and source.reason in ("blocked", "none"))
@@ -280,16 +296,14 @@ async def _decide(
                                outcome=outcome, names=names, seconds=span)  # fmt: skip
     for mended in told["mended"]:
         until = as_text(mended["until"])
-        click.echo(
-            f"the entry of {mended['name'] or 'a name not known here'} on list {mended['list']} is off until {until}"
-        )
+        say(f"the entry of {mended['name'] or 'a name not known here'} on list {mended['list']} is off until {until}")
     if told["trouble"]:
         raise DeskError(
             f"{len(group)} {'appeal stays' if len(group) == 1 else 'appeals stay'} open: {told['trouble']}",
             hint="say it again when the log is",
         )
     for appeal in await store.decide(list(about), outcome, by, reasons, now()):
-        click.echo(f"{appeal} closed: {outcome}")
+        say(f"{appeal} closed: {outcome}")
 
 
 @appeals.command()
@@ -304,14 +318,16 @@ def suspend(path: Path | None, directory: Path | None, **which: Unpack[Which]) -
     config, choice = locate(path, directory), chosen(**which)
     if choice.is_empty:
         raise DeskError("nothing says which entries", hint="stopsign appeals suspend REFERENCE … or --held")
-    meant = choice.of(with_store(config, lambda store: store.all()), now())
+    every = with_store(config, lambda store: store.all())
+    _check_list(config, choice.of_list, every)
+    meant = choice.of(every, now())
+    if not meant:
+        click.echo("nothing of it is held and blocked now")
     references = sorted({one.reference for one in meant})
     for at in range(0, len(references), AT_ONCE):
         part = references[at : at + AT_ONCE]
         done = control.call(config.places.control_socket, "suspend", timeout=LONG, references=part)["suspended"]
-        click.echo(
-            "\n".join(f"{reference} is suspended" for reference in done) or "nothing of it is held and blocked now"
-        )
+        say(*([f"{reference} is suspended" for reference in done] or ["nothing of it is held and blocked now"]))
 
 
 @appeals.command("drop-unknown")
@@ -345,10 +361,10 @@ def drop_unknown(really: bool, reason: str, path: Path | None, directory: Path |
         click.echo("the desk knows every appeal that waits")
         return
     between = f"came in between {as_text(min(unknown.values()))} and {as_text(max(unknown.values()))}"
-    click.echo(f"{counted(len(unknown), 'appeal')} that the desk does not know {between}")
+    say(f"{counted(len(unknown), 'appeal')} that the desk does not know {between}")
     ids = list(unknown)
     if not really:
-        click.echo("\n".join(ids[:MOST_SHOWN]) + (f"\nand {len(ids) - MOST_SHOWN:,} more" * (len(ids) > MOST_SHOWN)))
+        say(*ids[:MOST_SHOWN], *([f"and {len(ids) - MOST_SHOWN:,} more"] if len(ids) > MOST_SHOWN else []))
         click.echo("nothing is changed: --really drops them")
         return
     for at in range(0, len(ids), AT_ONCE):

@@ -30,7 +30,7 @@ from resolver.cli.audit_options import (
 from resolver.cli.audit_proof import check_proof, cosign, prove, witness_verify
 from resolver.cli.audit_provider import erase, export, probe
 from resolver.cli.audit_witness import collect, witness, witness_key
-from resolver.cli.options import say
+from resolver.cli.options import say, warn
 from resolver.cli.report import report
 from resolver.log.errors import UntrueError
 
@@ -148,8 +148,13 @@ def show(
     shown: Iterable[tuple[int, Leaf, Detail | None]] = wanted()
     if not everything:
         shown = [one for one, _ in zip(wanted(), range(last), strict=False)][::-1]
+    found = False
     for index, leaf, detail in shown:
+        found = True
         say(json.dumps(leaf_dict(index, leaf, detail)) if as_json else leaf_line(index, leaf, detail))
+    if not found and (kind, reference) != (None, None):
+        there = sorted({leaf.type for _, leaf, _ in leaves(source, lambda _number: [])})
+        warn(f"no leaf has that type or that reference; types here: {', '.join(there)}")
 
 
 for command in (

@@ -88,7 +88,8 @@ def lines(read: IndexRead, outcomes: Sequence[Outcome], now: float) -> Iterator[
     index = read.index
     retired = sum(one.end is not None for one in index.logs)
     and_so = f", {retired} of them retired" if retired else ""
-    yield f"{index.name}: version {index.version}, made {as_text(index.made)}, {len(index.logs)} logs{and_so}"
+    logs = counted(len(index.logs), "log")
+    yield f"{index.name}: version {index.version}, made {as_text(index.made)}, {logs}{and_so}"
     for one in outcomes:
         yield f"  {word(one):<8}  {one.log.origin}: {_said(one, now)}"
     good = [one.verdict for one in outcomes if one.verdict]
@@ -100,7 +101,8 @@ def lines(read: IndexRead, outcomes: Sequence[Outcome], now: float) -> Iterator[
     else:
         yield "  - each of its versions continues the one before: no log is gone that was not retired"
     if good:
-        yield f"  - {len(good)} logs are whole, each signed with the key that the index names"
+        whole = "log is whole," if len(good) == 1 else "logs are whole, each"
+        yield f"  - {len(good)} {whole} signed with the key that the index names"
     if again := sum(bool(one.kept) for one in good):
         yield f"  - {again} of them continue the checkpoint that was seen before"
     if ended := sum(one.verdict is not None and one.log.end is not None for one in outcomes):

@@ -52,8 +52,10 @@ def was_blocked(
     from resolver.stats.was_blocked import was_blocked as find
 
     first, last = (day, day) if day else between or ("", "")
-    if not _is_day(first) or not _is_day(last) or last < first:
+    if not _is_day(first) or not _is_day(last):
         raise AuditError("which days?", hint="--on 2026-11-22, or --between 2026-11-01 2026-11-30")
+    if last < first:
+        raise AuditError(f"{last} is before {first}", hint=f"--between {last} {first}")
     source, details = readable(None, config_file, directory)
     archive = Archive(locate(config_file, directory).places)
     meant = _name(name)
@@ -163,8 +165,11 @@ def _plain(name: str) -> str:
 
 
 def _name(typed: str) -> str:
-    from resolver.policy.typed import name_in
+    from resolver.policy.typed import name_in, only_reference
 
+    if only_reference(typed) is not None:
+        raise AuditError(f"{typed!r} is the reference of an entry, and a name is asked for",
+                         hint=f"stopsign explain {typed} says of which, while it is in force")  # fmt: skip
     if (name := name_in(typed)) is None:
         raise AuditError(f"{typed!r} is not a domain name; example.com would be right")
     return name

@@ -123,8 +123,8 @@ def witness_verify(
     if as_json:
         click.echo(json.dumps({"ok": True, "witnesses": told}))
         return
-    for one in told:
-        say(f"{one['name']} saw {one['size']} leaves")
+    for head, one in found:
+        say(f"{one.verifier.name} saw {counted(head.size, 'leaf')}")
     click.echo("all of them saw one log" + (", and the log continues it" if log else ""))
 
 

@@ -82,7 +82,10 @@ def probe(
             source, details, found, Asker.at(address), sample=sample, seed=seed, now=time.time(), progress=told
         )
     say(*([json.dumps(outcome.as_dict())] if as_json else outcome.lines()))
-    if outcome.asked and outcome.silent == outcome.asked:
+    if not outcome.asked:
+        raise AuditError("nothing was asked: the log activated none of the documents that are here",
+                         hint="--document names a list as it was published (full-N.zst)")  # fmt: skip
+    if outcome.silent == outcome.asked:
         raise AuditError(f"{address} answers nothing", hint="--resolver ADDR:PORT names whom to ask")
     if outcome.wrong:
         raise UntrueError(f"{len(outcome.wrong)} of {outcome.asked} answers are not what the log says")

@@ -165,12 +165,14 @@ def _throw(
     now, by = int(time.time()), caller()
     one = exceptions.Bypass("all", "", now, FOR_EVER, by, reason)
     before: Bypass | None = None
+    was_on = False
 
     def change(live: exceptions.LiveExceptions) -> exceptions.LiveExceptions:
-        nonlocal one, before
+        nonlocal one, before, was_on
         kind, of = meant(config, live, what, on=on)
         live = live.ended(now)
         before = live.bypass_of(kind, of)
+        was_on = before is not None or (kind == "all" and bool(live.bypasses))
         one = exceptions.Bypass(kind, of, now, _end(now, span, before), by, reason)
         return live.on(one) if on else live.off(kind, of, now=now, by=by, reason=reason)
 
@@ -182,8 +184,8 @@ def _throw(
     if on and before is not None:
         stays = ", as before (--for says another)" if span is None else ""
         warn(f"{one} was on already {in_words(before)}; now {ends(one.until)}{stays}")
-    if not on and one.kind != "all":
-        note_off(live, one, was_on=before is not None, now=now)
+    if not on:
+        note_off(live, one, was_on=was_on, now=now)
     return live, before, one
 
 
@@ -248,9 +250,11 @@ def note_override(answer: Mapping[str, Any]) -> None:
 
 
 def note_off(live: LiveExceptions, one: Bypass, *, was_on: bool, now: float) -> None:
-    """Says of a list or a name whose bypass is switched off that there was none, or that it passes all the same."""
+    """Says of what is switched off that it was not on, or of a list or a name that it passes all the same."""
     why = ", ".join(_still(live, one, now))
-    if not was_on:
+    if not was_on and one.kind == "all":
+        warn("nothing was on")
+    elif not was_on:
         warn(f"{one} was not on; it goes on passing: {why}" if why else f"{one} was not on")
     elif why:
         warn(f"{one} goes on passing: {why}")

@@ -68,7 +68,8 @@ def check_config(
         click.echo(problem)
     if wanting:
         ctx.exit(wanting)
-    behind = f"{len(config.upstreams)} upstreams" if config.dns is not None else f"{len(config.rpz.zones)} policy zones"
+    upstreams, zones = counted(len(config.upstreams), "upstream"), counted(len(config.rpz.zones), "policy zone")
+    behind = upstreams if config.dns is not None else zones
     click.echo(f"{file}: good: {counted(len(config.lists), 'list')}, {behind}")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from blocklists.counted import counted
 from resolver.base.errors import ResolverError
 from resolver.cli.options import (
     Span,
@@ -54,7 +55,7 @@ def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
         print_json(answer)
         return
     for part in answer["lists"]:
-        say(f"{part['name']}: {_version(part)}, {part['entries']:,} entries, {part['action']}")
+        say(f"{part['name']}: {_version(part)}, {counted(part['entries'], 'entry')}, {part['action']}")
         confirmed = f"confirmed {part['confirmed']}" if part["confirmed"] else "not confirmed yet"
         say(f"  {confirmed}, from {part['repository']}")
         if part["suspended"]:
@@ -82,7 +83,7 @@ def _turn(part: dict[str, Any]) -> str:
 
 
 def _print_held(name: str, held: dict[str, Any]) -> None:
-    say(f"  held: {held['added']:,} additions of version {held['version']} since {held['since']}")
+    say(f"  held: {counted(held['added'], 'addition')} of version {held['version']} since {held['since']}")
     for reason in held["reasons"]:
         say(f"    {reason['kind']}: {reason['text']}")
     if held["approvable"]:
@@ -177,8 +178,8 @@ def diff(name: str, limit: int, path: Path | None, directory: Path | None, in_js
         return
     for change in found["changes"]:
         say(f"{change['kind']:>9}  {change['name']} ({change['match']})  {change['reference']}")
-    counted = ", ".join(f"{number:,} {kind}" for kind, number in found["counts"].items() if number)
-    say(f"{name}: version {found['from'] or 'none'} to {found['to']}: {counted or 'no difference'}")
+    by_kind = ", ".join(f"{number:,} {kind}" for kind, number in found["counts"].items() if number)
+    say(f"{name}: version {found['from'] or 'none'} to {found['to']}: {by_kind or 'no difference'}")
 
 
 # -- override
@@ -319,7 +320,11 @@ def _name_meant(config: Config, typed: str, *, on: bool) -> str:
     from resolver.policy.exceptions import LiveExceptions
     from resolver.policy.typed import name_in, only_reference
 
-    alone = name_in(typed) if on and only_reference(typed) is None else None
+    is_reference = only_reference(typed) is not None
+    if not is_reference and name_in(typed) is None and config.list_named(typed) is None:
+        hint = "example.com would be right, the address of a page, or a reference"
+        raise ResolverError(f"{typed!r} is not a name", hint=hint)
+    alone = name_in(typed) if on and not is_reference else None
     if alone and "." not in alone and not typed.endswith(".") and config.list_named(typed) is None:
         hint = f"the whole name would be right; a top-level domain, should that be meant, is written {alone}."
         raise ResolverError(f"{typed!r} alone would be a top-level domain", hint=hint)

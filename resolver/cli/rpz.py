@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from blocklists.counted import counted
+from resolver.base.errors import why
 from resolver.cli.options import as_json, legible, located, say, warn
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def export(path: Path | None, directory: Path | None, in_json: bool, origin: str
         if in_json:
             click.echo(json.dumps({**told, "unsayable": written.unsayable, "names_unsayable": written.told}))
         else:
-            click.echo(f"{output}: {zone.origin}, serial {serial}, {written.owners:,} owners")
+            click.echo(f"{output}: {zone.origin}, serial {serial}, {counted(written.owners, 'owner')}")
 
 
 @rpz.command()
@@ -83,17 +84,22 @@ def status(path: Path | None, directory: Path | None, in_json: bool) -> None:
     from resolver.ipc import rpz_status
     from resolver.rpz.zone import RpzError
 
-    places = legible(path, directory).places
+    config = legible(path, directory)
+    places = config.places
     try:
         said = rpz_status.read(places)
+    except FileNotFoundError:
+        told = "the process of the zones has said nothing yet" if config.rpz.zones else "no zones are configured"
+        hint = "does `stopsign run` run?" if config.rpz.zones else "rpz.zones, as docs/rpz.md has it"
+        raise RpzError(told, hint=hint) from None
     except (OSError, ValueError) as error:
-        hint = "does `stopsign run` run, and has its configuration rpz.zones?"
-        raise RpzError(f"{places.rpz_said} cannot be read ({error})", hint=hint) from error
+        raise RpzError(f"{places.rpz_said} cannot be read ({why(error)})") from error
     if in_json:
         click.echo(json.dumps({"zones": said.zones, "alarms": said.complaints, "refused": said.refused}))
         return
     for zone in said.zones:
-        say(f"{zone['origin']}: serial {zone['serial']}, {zone['owners']:,} owners, {zone['steps']} changes kept")
+        kept = f"{counted(zone['owners'], 'owner')}, {counted(zone['steps'], 'change')} kept"
+        say(f"{zone['origin']}: serial {zone['serial']}, {kept}")
         if zone["unsayable"]:
             say(f"  {zone['unsayable']:,} owners cannot be said, as {', '.join(zone['told'][:3])}")
         for without in zone.get("without", ()):  # a primary from before an upgrade says nothing of it

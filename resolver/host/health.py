@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 
-from resolver.base.errors import ResolverError
+from resolver.base.errors import ResolverError, why
 from resolver.config.values import Endpoint
 from resolver.ipc import rpz_status, worker_counters
 
@@ -69,7 +69,7 @@ class Asking:
         try:
             answer = ask(endpoint, _LOCAL if believed else b"", number + b"\1\0\0\1\0\0\0\0\0\0" + self.question)
         except OSError as wrong:
-            return str(wrong) or type(wrong).__name__
+            return why(wrong) or type(wrong).__name__
         if not answer:
             return "the connection was closed without an answer"
         if len(answer) < 12 or answer[:2] != number:
@@ -114,7 +114,7 @@ def of_zones(config: Config) -> list[str]:
     try:
         said = rpz_status.read(config.places)
     except (OSError, ValueError) as wrong:
-        return [f"the process of the zones says nothing ({wrong})"]
+        return [f"the process of the zones says nothing ({why(wrong)})"]
     found = [said.silence] if said.silence else []
     made = {zone["origin"] for zone in said.zones if zone["serial"]}
     return found + [f"{zone.origin} is not made yet" for zone in config.rpz.zones if zone.origin not in made]
@@ -131,8 +131,8 @@ def wrong(
     asking = Asking(name, frozenset(known), tuple(dns.proxy_protocol.accept_from))
     for endpoint in addresses:
         for transport, ask in (("UDP", _over_udp), ("TCP", _over_tcp)):
-            if why := asking.wrong(endpoint, ask):
-                yield f"{transport} {endpoint}: {why}"
+            if said := asking.wrong(endpoint, ask):
+                yield f"{transport} {endpoint}: {said}"
 
 
 def _addresses(config: Config) -> Iterator[Endpoint]:

@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from blocklists.counted import counted
+from blocklists.text import shown
 from resolver.base.journal import about
 from resolver.base.stored import StateError, Stored, load, store
 from resolver.config.values import domain_name
@@ -231,8 +232,8 @@ class AppealsHere:
         gone = {appeal: self.known.waiting[appeal].reference for appeal in appeals if appeal in self.known.waiting}
         if gone:
             self._decide(gone, DROPPED, {"by": by, "reason": reason})
-            said = "%d appeals that the desk does not know are dropped by %s: %s"
-            say.warning(said, len(gone), by, reason, extra=about(person=by))
+            said = "%s dropped by %s, which the desk does not know: %s"
+            say.warning(said, counted(len(gone), "appeal"), by, shown(reason), extra=about(person=by))
         return len(gone)
 
     def waiting_after(self, appeal: str, most: int) -> dict[str, float]:
@@ -273,7 +274,8 @@ class AppealsHere:
         settled = release(self.known, self.suspended, applied, self._finder(asked), asked, away=away, now=self._clock())
         self._settled(settled)
         done = sorted({self.known.waiting[a].reference for a, fate in settled.fates.items() if fate == "suspended"})
-        say.warning("%d entries with overdue appeals are suspended by %s", len(done), by, extra=about(person=by))
+        entries = counted(len(done), "entry")
+        say.warning("%s with overdue appeals suspended by %s", entries, by, extra=about(person=by))
         return done
 
     # -- what was said at other hosts

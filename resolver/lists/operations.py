@@ -266,8 +266,10 @@ class _Operations:
 
 def _text(request: Mapping[str, Any], key: str, unsaid: str | None = None, most: int = 4096) -> str:
     value = request.get(key, unsaid)
-    if not isinstance(value, str) or len(value) > most or _HALF(value):
+    if not isinstance(value, str) or _HALF(value):
         raise RequestError(f"{key} is not a text")
+    if len(value) > most:
+        raise RequestError(f"{key} has {len(value):,} characters; {most:,} at most would be right")
     return value
 
 

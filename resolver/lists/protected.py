@@ -18,7 +18,7 @@ import publicsuffixlist
 from blocklists import compression
 from blocklists.admissible import PROTECTED
 from blocklists.compression import CompressionError
-from resolver.base.errors import ResolverError
+from resolver.base.errors import ResolverError, why
 from resolver.config.values import domain_name
 from resolver.lists.infrastructure import SHARED
 
@@ -114,7 +114,7 @@ def popular_names(path: Path, top: int) -> tuple[str, ...]:
                 if len(names) >= top:
                     break
     except (OSError, CompressionError, UnicodeDecodeError) as error:
-        raise ResolverError(f"the popular names in {path} cannot be read ({error})") from error
+        raise ResolverError(f"the popular names in {path} cannot be read ({why(error)})") from error
     return tuple(names)
 
 

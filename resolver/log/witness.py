@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from blocklists import durable
+from resolver.base.errors import why
 from resolver.log.checkpoint import Checkpoint, open_checkpoint
 from resolver.log.disk import lock, unlock
 from resolver.log.errors import AuditError, MalformedError, MissingError, UntrueError
@@ -113,8 +114,8 @@ def load_witness(path: Path) -> Signer:
         signer = parse_secret(path.read_text("ascii").strip())
     except FileNotFoundError:
         raise AuditError(f"{path} is missing", hint="--new NAME makes a witness's key there") from None
-    except (OSError, UnicodeDecodeError) as wrong:
-        raise AuditError(f"{path} cannot be read: {wrong}") from wrong
+    except (OSError, UnicodeDecodeError, MalformedError) as wrong:
+        raise AuditError(f"{path} cannot be read: {why(wrong)}") from wrong
     if signer.kind not in COSIGNATURES:
         raise AuditError(f"{path} is not a witness's key", hint="--new NAME makes one, in another file")
     return signer

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import uvloop
 from aiohttp import web
 
+from blocklists.counted import counted
 from blocklists.text import shown
 from resolver.base.errors import ResolverError
 from resolver.base.file_watch import Changed
@@ -187,7 +188,7 @@ class Web:
         await deliver(store, steward, name, now)
         await self.look_at_others(store, now, await self._report(steward), await hear_stages(store, steward, name, now))
         if overdue := await learn(store, steward, now):
-            log.warning("%d appeals are overdue: their entries are suspended, or wait for a person", overdue)
+            log.warning("%s overdue: what it is about is suspended, or waits for a person", counted(overdue, "appeal"))
         await self._end_appeals(store, now)
 
     async def _end_appeals(self, store: Store, now: int) -> None:
@@ -197,9 +198,9 @@ class Web:
         closed, erased = await round_of(store, decided, now, keep)
         self._erases = time.monotonic() + ERASE_SECONDS if erases else self._erases
         if closed:
-            log.info("%d appeals were decided by those who keep the lists", closed)
+            log.info("%s decided by those who keep the lists", counted(closed, "appeal"))
         if erased:
-            log.info("what was said in %d appeals is deleted, as long after their end as was promised", erased)
+            log.info("the words of %s deleted, as long after the end as was promised", counted(erased, "appeal"))
 
     async def _report(self, steward: Callable[..., Awaitable[Mapping[str, Any]]]) -> str:
         """What this host runs, for `stopsign status --all` at any host."""

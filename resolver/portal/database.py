@@ -23,7 +23,7 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from blocklists import durable
-from resolver.base.errors import ResolverError
+from resolver.base.errors import ResolverError, why
 from resolver.portal.postgres import connect
 
 if TYPE_CHECKING:
@@ -119,7 +119,9 @@ def _reach(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA schema_version")
-    except (OSError, sqlite3.Error) as error:
+    except OSError as error:
+        raise StoreError(f"the appeals database cannot be used ({why(error)})") from error
+    except sqlite3.Error as error:
         raise StoreError(f"the appeals database cannot be used ({path}: {error})") from error
 
 

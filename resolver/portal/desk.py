@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from blocklists import bundle, durable
 from blocklists.text import shown
-from resolver.base.errors import ResolverError
+from resolver.base.errors import ResolverError, why
 from resolver.base.timestamps import as_text
 from resolver.config.schema_portal import FACT
 
@@ -96,7 +96,7 @@ def may_decide(appeal: Appeal, outcome: str, own: bool) -> None:
                         hint="--outcome upheld says so to its author")  # fmt: skip
     if outcome == "upheld" and (appeal.sealed or (appeal.ground not in FACT and appeal.name)) and not own:
         raise DeskError(f"{appeal.id} is about the merits of an order: those who keep list {appeal.list} decide",
-                        hint=f"stopsign appeals forward {appeal.id}")  # fmt: skip
+                        hint=f"stopsign appeals forward {appeal.id} --key KEY --output FILE")  # fmt: skip
 
 
 def is_for_the_issuer(appeal: Appeal) -> bool:
@@ -174,7 +174,7 @@ def desk_key(folder: Path) -> Ed25519PrivateKey:
         durable.make_folder(folder, mode=0o700)
         durable.replace(path, pem, mode=0o600)
     except (OSError, ValueError) as error:
-        raise DeskError(f"the desk's key {path} cannot be read ({error})") from error
+        raise DeskError(f"the desk's key {path} cannot be read ({why(error)})") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise DeskError(f"the desk's key {path} is not an Ed25519 key")
     return key

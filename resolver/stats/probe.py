@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
+from blocklists.counted import counted
 from resolver._core import covers
 from resolver.base.dns_question import Answer, ask
 from resolver.base.timestamps import as_text
@@ -107,7 +108,7 @@ class Outcome:
         }
 
     def lines(self) -> Iterator[str]:
-        yield f"asked {self.asked} questions (seed {self.seed})"
+        yield f"asked {counted(self.asked, 'question')} (seed {self.seed})"
         yield f"  {self.stopped} stopped as logged, {self.passed} not stopped as logged, {self.silent} not answered"
         for one in self.wrong:
             yield f"  WRONG {one['name']} over {one['transport']}: {one['expected']}, but {one['got']}"

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+PROVIDER = """
+state_dir: "{root}/state"
+run_dir: "{root}/run"
+log: {{dir: "{root}/log"}}
+dns: {{listen: ["127.0.0.1:0"], upstreams: ["127.0.0.1:1"], allow_clients: []}}
+portal: {{url: "https://stop.isp.example"}}
+"""
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     world = World(tmp_path)
@@ -88,3 +97,27 @@ def test_show_finds_by_type_and_reference_newest_last(world: World, capsys: pyte
     assert [json.loads(line)["index"] for line in out.splitlines()] == [300, 301]
     _, out, _ = run(capsys, "audit", "show", world.log_dir, "--reference", "gambling", "--json")
     assert [json.loads(line)["detail"] for line in out.splitlines()] == [{"version": 3}]
+    status, out, err = run(capsys, "audit", "show", world.log_dir, "--type", "nonsense")
+    types = "appeal-received, heartbeat, list-activated"
+    told = f"stopsign: warning: no leaf has that type or that reference; types here: {types}\n"
+    assert (status, out, err) == (0, "", told)
+
+
+def test_a_probe_that_asks_nothing_is_no_answer(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = run(capsys, "audit", "probe", "--log", world.log_dir, "--resolver", "127.0.0.1:1")
+    assert (status, "nothing was asked" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["a.example", "--between", "2026-11-30", "2026-11-01"], "2026-11-01 is before 2026-11-30"),
+        (["7ZK3-M9Q2-XW4T-8RBC", "--on", "2026-11-30"], "is the reference of an entry, and a name is asked for"),
+    ],
+)
+def test_what_was_typed_wrong_is_said(
+    world: World, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (world.root / "stopsign.yaml").write_text(PROVIDER.format(root=world.root))
+    status, out, err = run(capsys, "audit", "was-blocked", *arguments, "--dir", world.root)
+    assert (status, out, said in err) == (2, "", True)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
+from blocklists.issuer.rehearsal import PASSPHRASE
 from resolver.cli.demo import command
 from resolver.cli.demo.tree import places
 from resolver.ipc.supervisor_lock import only_one
@@ -197,6 +198,11 @@ def test_its_tree_is_what_the_other_commands_work_on_and_can_be_taken_up_again(t
         assert demo("--once", *FREE, "--dir", str(folder), *arguments).returncode == 0
     for place in ("issuer/desk.json", "published/metadata", "state", "run", "log/checkpoint", "log/log.vkey"):
         assert (folder / place).exists(), place
+    readme = (ROOT / "README.md").read_text()
+    for place in ("issuer", "log", "issuer/signers"):
+        assert (folder / place).is_dir(), place
+        assert f"FOLDER/{place}`" in readme
+    assert f"`{PASSPHRASE.decode()}`" in readme
     # what docs/auditor.md says of a walk without a provider
     today, key = datetime.now(UTC).date().isoformat(), str(folder / "log/log.vkey")
     assert audit("verify", str(folder / "log"), "--key", key).startswith("127.0.0.1/log/")

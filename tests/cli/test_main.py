@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from resolver.cli import main
+from resolver.cli.lists import _print_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,3 +79,17 @@ def test_an_error_of_the_system_controls_no_terminal(ends: Ends, tmp_path: Path)
     file.write_text("")
     status, said = ends("sealed", "key", f"{file}/x")
     assert (status, "\x1b" in said, "a\ufffd[2J" in said) == (2, False, True)
+
+
+def test_without_zones_their_status_is_one_sentence(ends: Ends, tmp_path: Path) -> None:
+    (tmp_path / "stopsign.yaml").write_text(
+        f"state_dir: {tmp_path}/state\nrun_dir: {tmp_path}/run\nportal: {{url: 'https://stop.isp.example'}}\n"
+        "dns: {listen: ['127.0.0.1:0'], upstreams: ['127.0.0.1:1'], allow_clients: []}\n"
+    )
+    said = "stopsign: error: no zones are configured\nhint: rpz.zones, as docs/rpz.md has it\n"
+    assert ends("rpz", "status", "--dir", str(tmp_path)) == (2, said)
+
+
+def test_one_of_a_thing_is_said_in_the_singular(capsys: pytest.CaptureFixture[str]) -> None:
+    _print_held("gambling", {"added": 1, "version": 4, "since": "now", "reasons": [], "approvable": False})
+    assert capsys.readouterr().out.startswith("  held: 1 addition of version 4 since now\n")

@@ -573,7 +573,7 @@ def test_health_says_no_with_the_reason_when_queries_would_not_be_answered(provi
     assert host.stop() == 0
     done = command(host, "health")
     assert done.returncode == 1
-    assert "Connection refused" in done.stdout
+    assert ": Connection refused\n" in done.stdout
     host.config.write_text(elsewhere)
     assert command(host, "health").returncode == 1, "dead is dead, whatever the file says"
 

@@ -281,12 +281,15 @@ def test_overrides_are_set_listed_and_lifted_by_command(provider: Provider) -> N
         for wrong, why in (
             ("example", "'example' alone would be a top-level domain"),
             ("gambling", "is a list, not a name"),
-            ("not a name", "neither a list nor a name"),
+            ("not a name", "'not a name' is not a name"),
+            ("1.2.3.4", "'1.2.3.4' is not a name"),
         ):
             assert why in str(provider.ask("override", "allow", wrong, "--reason", "x").error)
         assert provider.ask("override", "list").output == "no overrides\n"
         assert provider.ask("explain", "a.example", "--json").json["verdict"] == "stopped"
         assert provider.ask("override", "allow", "a.example", "--reason", "x", "--for", "3").status == 2
+        long = provider.ask("override", "allow", "a.example", "--reason", "x" * 5000).error
+        assert str(long) == "reason has 5,000 characters; 4,096 at most would be right"
         done = provider.ask("override", "allow", "http://b.example/page", "--reason", "x")
         assert done.output.partition(" until")[0] == "b.example (subtree) passes"
         assert "no list holds b.example or a name above it" in done.warned
@@ -326,7 +329,11 @@ def test_with_the_steward_dead_explain_bypass_and_diff_work_and_status_says_so(p
     said = provider.ask("bypass", "on").output.splitlines()
     assert said[0] == "everything passes: nothing is blocked"
     assert provider.ask("bypass").output.splitlines() == said, "shown as long as it is on"
-    assert provider.ask("bypass", "off").output == "blocking as the lists say\n"
+    done = provider.ask("bypass", "off")
+    assert (done.output, "nothing was on" in done.warned) == ("blocking as the lists say\n", False)
+    assert provider.ask("bypass", "on", "a.example").status == 1
+    assert "nothing was on" not in provider.ask("bypass", "off").warned, "it ends what was on apart"
+    assert provider.ask("bypass", "off").warned.startswith("stopsign: warning: nothing was on\n")
     assert provider.ask("lists", "diff", "gambling").output == "gambling: version 1 to 1: no difference\n"
     assert "neither a list nor a name" in str(provider.ask("bypass", "on", "not a name").error)
     assert "there is no list 'gamblign'" in str(provider.ask("bypass", "on", "gamblign").error)

@@ -206,6 +206,9 @@ class TestWitnesses:
     def test_a_log_s_key_is_no_witness_s_key(self, world: World, tmp_path: Path) -> None:
         with pytest.raises(AuditError, match="not a witness's key"):
             load_witness(world.audit_dir / "log.key")
+        (tmp_path / "empty").write_text("")
+        with pytest.raises(AuditError, match=f"{tmp_path / 'empty'} cannot be read: not a signing key"):
+            load_witness(tmp_path / "empty")
         assert load_witness(tmp_path / "k") == signer if (signer := new_witness(tmp_path / "k", "w", bytes)) else False
 
 

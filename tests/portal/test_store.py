@@ -470,8 +470,9 @@ def test_there_is_no_column_for_an_address(run: Run) -> None:
 def test_a_database_that_is_away_is_said_so_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "junk.db").write_bytes(b"junk" * 1000)
     for url in ("sqlite:////proc/no/x.db", f"sqlite:///{tmp_path / 'junk.db'}", "postgresql://127.0.0.1:1/none"):
-        with pytest.raises(StoreError, match="the appeals database cannot be used"):
+        with pytest.raises(StoreError, match="the appeals database cannot be used") as away:
             asyncio.run(Store.open(url))
+        assert "[Errno 2]" not in str(away.value)
 
 
 def test_a_database_that_cannot_be_opened_is_an_alarm_with_the_reason(tmp_path: Path) -> None:
