@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from resolver.host.sockets import SocketError, bound_to, from_systemd, handed_over, open_listeners, parse
+from tests.rigs.dns_host import free_port
 
 
 def test_udp_and_tcp_of_one_address_share_a_port_and_each_worker_has_its_own_sockets() -> None:
@@ -51,10 +52,10 @@ def test_a_port_that_another_holds_is_refused_and_nothing_stays_open(kind: socke
     with socket.socket(socket.AF_INET, kind) as other:
         if reuse:
             other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        other.bind(("127.0.0.1", 0))
+        port = free_port()  # else a client somewhere may have it for the other transport
+        other.bind(("127.0.0.1", port))
         if kind is socket.SOCK_STREAM:
             other.listen()
-        port = other.getsockname()[1]
         transport = "TCP" if kind is socket.SOCK_STREAM else "UDP"
         with pytest.raises(SocketError, match=f"{transport} port {port} of 127.0.0.1 is taken") as refused:
             open_listeners(dns=[parse("127.0.0.1:0"), parse(f"127.0.0.1:{port}")])

@@ -99,10 +99,10 @@ def marker(number: int) -> str:
 def by_worker(world: World, seen: frozenset[str], zone: Drawn, outside: Outside) -> dict[Asked, Said]:
     """By datagrams, and the same on a stream; `outside` is the upstream."""
     upstream, live = Upstream(), zone.exceptions
-    views = [{"clients": ["127.0.0.0/8"], "lists": mask(world.names, seen)}]
     found: dict[Asked, Said] = {}
-    with rig(upstream, stop_ipv4=STOP, stop_ipv6=STOP6, views=views) as worker:
-        worker.plane.set_list(_core.CompiledList.open(world.run_dir / "current.list"))
+    with rig(upstream, stop_ipv4=STOP, stop_ipv6=STOP6, views=[["127.0.0.0/8"]]) as worker:
+        compiled = _core.CompiledList.open(world.run_dir / "current.list")
+        worker.plane.set_list(compiled, [mask(world.names, seen)])
         worker.plane.set_exceptions(names_of(live), *switched_off(live, world.names, time.time()))
         for at, (name, qtype) in enumerate(zone.questions):
             message = question(at, name, qtype)
