@@ -20,7 +20,7 @@ from resolver.config.schema_dns import Limits
 from resolver.config.schema_portal import Clocks
 from resolver.host import apply, run
 from resolver.ipc import control, convergence, worker_counters
-from resolver.lists import shadow, steward
+from resolver.lists import shadow
 from resolver.policy import overrides
 from resolver.rpz import notify
 from tests.rigs.dns_host import ROOT
@@ -68,7 +68,6 @@ DNS, STEWARD, WEB = (f"stopsign-{name}.service" for name in ("dns", "steward", "
 TABLE: list[tuple[str, str, Callable[[], float]]] = [
     (ALARMS, "`dns.limits.upstream_timeout` ({} s)", lambda: default(Limits, "upstream_timeout")),
     (ALARMS, "systemd starts it again after {} ms", lambda: 1000 * of_unit(DNS, "RestartSec")),
-    (ALARMS, "some of what the steward does by the clock waits, and is tried again every {} s", lambda: steward.TICK),
     (ALARMS, "(no answer within {} s)", lambda: status.PATIENCE),
     (ALARMS, "the supervisor replaces the others after {} s", lambda: run.SLOW),
     (ALARMS, "without a heartbeat for more than {} s, which is hung", lambda: LATE),

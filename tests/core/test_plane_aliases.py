@@ -122,12 +122,8 @@ def test_a_change_of_the_list_or_of_a_pass_holds_from_the_next_query_on_whatever
 
 def test_clients_of_different_views_share_what_is_cached_and_not_what_is_left_out(tmp_path: Path) -> None:
     upstream = Upstream()
-    views: list[dict[str, Any]] = [
-        {"clients": ["127.0.0.2"], "lists": 1}, {"clients": ["127.0.0.3"], "lists": 2},
-        {"clients": ["127.0.0.4"], "lists": 0},
-    ]  # fmt: skip
-    with rig(upstream, views=views) as r:
-        r.plane.set_list(compiled(tmp_path, ["slot.bet"], ["cdn.example"]))
+    with rig(upstream, views=[["127.0.0.2"], ["127.0.0.3"], ["127.0.0.4"]]) as r:
+        r.plane.set_list(compiled(tmp_path, ["slot.bet"], ["cdn.example"]), [1, 2, 0])
         clients = {last: client(r, f"127.0.0.{last}") for last in (1, 2, 3, 4)}
         for one in clients.values():
             r.send(query("alias.bet"), one)
@@ -187,9 +183,8 @@ def test_a_stale_answer_is_trimmed_too(tmp_path: Path) -> None:
 
 def test_an_answer_on_a_stream_is_judged_for_its_client_relayed_and_from_the_cache(tmp_path: Path) -> None:
     upstream, tap = Upstream(), {"identity": "here", "version": "1", "client_addresses": True}
-    views = [{"clients": ["192.0.2.1"], "lists": 0}]
-    with rig(upstream, tap=tap, views=views, allow_clients=["192.0.2.0/24"], proxy_from=[BALANCER]) as r:
-        r.plane.set_list(compiled(tmp_path, ["slot.bet"], aliases="stop"))
+    with rig(upstream, tap=tap, views=[["192.0.2.1"]], allow_clients=["192.0.2.0/24"], proxy_from=[BALANCER]) as r:
+        r.plane.set_list(compiled(tmp_path, ["slot.bet"], aliases="stop"), [0])
         message, clients = query("alias.bet"), ("192.0.2.1", "192.0.2.2")
         assert [r.ask_stream(message, n, client) for n, client in enumerate(clients)] == [True, True]
         question, source = upstream.take()

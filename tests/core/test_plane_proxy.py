@@ -33,9 +33,8 @@ def packed(name: str) -> bytes:
 
 
 def test_the_client_that_the_balancer_names_is_the_one_that_counts(tmp_path: Path) -> None:
-    views = [{"clients": ["192.0.2.128/25"], "lists": 0}]
-    with rig(views=views, **BALANCER) as r:
-        r.plane.set_list(compiled(tmp_path, ["blocked.example"]))
+    with rig(views=[["192.0.2.128/25"]], **BALANCER) as r:
+        r.plane.set_list(compiled(tmp_path, ["blocked.example"]), [0])
         for client, blocked in (("192.0.2.1", True), ("192.0.2.200", False)):
             r.send(header(client, more=b"\x04\0\x03abc") + packed("blocked.example"))
             assert (STOP_PAGE in str(r.receive())) is blocked, client
