@@ -21,6 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from blocklists.counted import counted
 from resolver.base.errors import ResolverError
 from resolver.base.timestamps import as_text, as_time
 from resolver.lists import report
@@ -322,7 +323,8 @@ def _left_out(name: str, what: str | None) -> str | None:
 
 
 def _held_said(state: ListState, held: Held) -> Say:
-    what = f"{held.added:,} additions of version {held.version} of list {state.name} are held: {_sentences(held)}"
+    additions = f"{counted(held.added, 'addition')} of version {held.version} of list {state.name}"
+    what = f"{additions} {'is' if held.added == 1 else 'are'} held: {_sentences(held)}"
     first = None if state.applied is not None else report.nothing_yet(state.name, held)
     return Say(first or what, {"list": state.name, "version": held.version})
 

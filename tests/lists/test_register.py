@@ -115,7 +115,7 @@ def test_what_is_held_later_is_said_in_the_log_once_and_an_alarm_only_when_it_is
     for _ in range(2):
         world.take(2, ["a.example", "com"])
     (said,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert said.startswith("1 additions of version 2 of list gambling are held: ")
+    assert said.startswith("1 addition of version 2 of list gambling is held: ")
     assert world.register.status()["alarms"] == []
     world.clock.forward(hours=5)
     alarm = "additions to list gambling are held since 2026-11-22T12:00:00Z, now of version {}"
