@@ -5,7 +5,7 @@
 # Seen:  dnstap-read 9.18.49 prints "UDP" for all that is not TCP, also where it shows the message's own fields (-y); its copy of
 #        dnstap.proto has no other protocol. The command dnstap 0.4.0 reads DOT and DOH in the same file, and 7 for DoQ; dnstap-ldns
 #        0.2.1 says "?".
-# For DNS blocking: whoever counts blocked answers by how they were asked (did the encrypted resolver stop this name too?) sees plain DNS
+# For DNS blocking: who counts blocked answers by how they were asked (did the encrypted resolver stop this name too?) sees plain DNS
 #        alone, and takes a working DoH for one that nobody uses. Count by another reader, or by the port of the answer.
 # Date:  2026-11-29. Needs apt (Debian 12), BIND 9.18.49 (Debian bind9-dnsutils), Python 3.
 set -euo pipefail

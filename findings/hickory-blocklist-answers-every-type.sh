@@ -8,7 +8,7 @@
 #        drops the record and answers "no such data".
 # For DNS blocking: browsers ask for HTTPS beside each A. Behind BIND each visit of a listed name is a resolver failure that is kept
 #        for a second alone and asked again, and monitoring counts it as an outage; a mail server gets SERVFAIL for MX, and holds its mail
-#        for days instead of giving it back. Whoever blocks with addresses has to answer all other types with NODATA and a SOA.
+#        for days instead of giving it back. Who blocks with addresses has to answer all other types with NODATA and a SOA.
 # Date:  2026-11-29. Needs BIND 9.18.49 and Unbound 1.17.1 (Debian 12: bind9, bind9-dnsutils, unbound), cargo with a C compiler (some minutes).
 set -euo pipefail
 PATH=$PATH:/usr/sbin

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A host whose clock was wrong for one refresh of a signed list.
 #
-# Guess: TUF compares the time of day with what the metadata says, at each refresh anew. A clock that was fast for a while may refuse good
+# Guess: TUF compares the time of day with what the metadata says, at each refresh. A clock that was fast for a while may refuse good
 #        lists; once it is right again, the next refresh works. That holds for python-tuf 7.0.1.
 # Seen:  tough 0.24.0 (Rust) keeps the latest time that it ever read in the folder of its metadata (latest_known_time.json), and refuses
 #        everything ("System time stepped backward") until the clock has passed it: after an hour's error for an hour, after a year's for

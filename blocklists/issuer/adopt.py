@@ -83,8 +83,8 @@ def adopt(
 
 
 def state_of(above: Path, name: str, source: Adopted) -> Path:
-    """The folder of what was seen of a source for the list `name`. What was seen by another root, or of another list,
-    is of another source: one that was founded again begins again."""
+    """The folder with what this machine saw of a source for the list `name`. What it saw by another root, or of another
+    list, is of another source: one that was founded again begins again."""
     folder, former = above / f"{name}.{folder_name(source)}", above / name  # formerly one for all sources
     root = former / "root.json"
     if not folder.exists() and root.exists() and root.read_bytes() == source.root:

@@ -76,11 +76,8 @@ def take_in(desk: Desk, data: bytes) -> tuple[str, list[Appeal]]:
     with desk.locked():  # not while another passphrase comes: what is sealed under the old one would be left
         new = [appeal for appeal in opened.appeals if not _file(desk, appeal.appeal).exists()]
         for appeal in new:
-            path, line = (
-                _file(desk, appeal.appeal),
-                json.dumps({"provider": provider, **asdict(appeal)}, indent=1, sort_keys=True),
-            )
-            kept = line.encode()
+            path = _file(desk, appeal.appeal)
+            kept = json.dumps({"provider": provider, **asdict(appeal)}, indent=1, sort_keys=True).encode()
             if (sealed := sealing.header_of(desk, appeal.list)) is not None:  # it says a name of the list
                 path, kept = path.with_suffix(".sealed"), vault.seal(sealed, desk.ask(), [kept])
             durable.replace(path, kept, mode=0o600)

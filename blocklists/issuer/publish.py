@@ -295,12 +295,12 @@ def _stage_ledger(desk: Desk, request: Request, stage: Path, now: datetime) -> N
 
 
 def _steps(desk: Desk, head: Head, part: Path) -> Iterable[tuple[bytes, bytes]] | Path | bytes:
-    """What a version changes; nothing that could be recorded of one that is adopted sealed."""
-    before = desk.head(head.list)
-    if not head.adopted or before is None:
-        return b"" if head.seal is not None else part
+    """What a version changes; nothing that could be recorded of one that is sealed."""
     if head.seal is not None:
         return b""
+    before = desk.head(head.list)
+    if not head.adopted or before is None:
+        return part
     new = document.read_lines(part, size=head.full_size)
     return delta.difference(desk.listing(before).lines(), new)
 

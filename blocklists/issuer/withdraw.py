@@ -127,9 +127,9 @@ def check_kept(relief: Relief, before: Relief) -> None:
     for reference, item in before.suspended.items():
         if relief.suspended.get(reference) != item:
             raise WithdrawError(f"the request takes back, or changes, the suspension of {reference}", hint=hint)
-    for decision in before.since(relief).decisions:
+    if lost := before.since(relief).decisions:
         raise WithdrawError(
-            f"the request takes back, or changes, the decision on appeal {shown(decision.appeal)}", hint=hint
+            f"the request takes back, or changes, the decision on appeal {shown(lost[0].appeal)}", hint=hint
         )
 
 

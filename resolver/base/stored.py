@@ -39,10 +39,14 @@ def load(path: Path, kind: type[Kind]) -> Kind | None:
     except OSError as error:
         raise StateError(f"{path} cannot be read ({error.strerror})", hint="its owner is the steward's user") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        told = f"{where}: {first['msg']}" if where else first["msg"]
-        raise StateError(f"{path} is damaged ({told})", hint="restore it from a backup") from error
+        raise StateError(f"{path} is damaged ({first_fault(error)})", hint="restore it from a backup") from error
+
+
+def first_fault(error: ValidationError) -> str:
+    """What is wrong first, and where; nothing of the value."""
+    first, *_ = error.errors(include_url=False, include_context=False, include_input=False)
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 def store(path: Path, value: Stored) -> None:

@@ -128,7 +128,7 @@ def _said(one: Outcome, now: float) -> str:
 
     if one.verdict is None:
         return f"{one.error}" + (f" ({one.error.hint})" if one.error and one.error.hint else "")
-    said = f"{counted(one.verdict.checkpoint.size, 'leaf')}"
+    said = counted(one.verdict.checkpoint.size, "leaf")
     if one.verdict.hours is None:
         return said
     newest = one.verdict.hours[1]

@@ -48,7 +48,7 @@ _TOGETHER = 60.0  # who was started within so many seconds was started with the 
 
 def screen(said: Mapping[str, Any], curve: Sequence[float] = ()) -> Group:
     """`curve`: queries per second over the last looks, oldest first."""
-    said = harmless(said)
+    said = _harmless(said)
     parts: list[Any] = [_title(said), *_alarms(said)]
     if said["serves_dns"]:
         parts += _load(said["queries"], curve)
@@ -63,13 +63,13 @@ def screen(said: Mapping[str, Any], curve: Sequence[float] = ()) -> Group:
     return Group(*parts)
 
 
-def harmless(said: Any) -> Any:
+def _harmless(said: Any) -> Any:
     """With each text as a terminal may show it: some come from who serves strangers' packets, and root may look."""
     if isinstance(said, str):
         return shown(said)
     if isinstance(said, dict):
-        return {key: harmless(value) for key, value in said.items()}
-    return [harmless(one) for one in said] if isinstance(said, list | tuple) else said
+        return {key: _harmless(value) for key, value in said.items()}
+    return [_harmless(one) for one in said] if isinstance(said, list | tuple) else said
 
 
 def ago(seconds: float) -> str:

@@ -278,11 +278,6 @@ def _totals(now: Sample) -> dict[str, Any]:
     return whole | {f"{what}_by_list": worker_counters.by_list(what, now.sums, now.workers) for what in by_list}
 
 
-def _in_use(workers: Sequence[worker_counters.Worker]) -> Sequence[Mapping[str, Any]]:
-    """The lists of the generation that the workers have."""
-    return next((worker.said["lists"] for worker in workers if worker.said.get("lists")), [])
-
-
 def _upstreams(living: Sequence[worker_counters.Worker]) -> list[dict[str, Any]]:
     """Each upstream as the workers together see it: the worst state, the mean time of those whom it answered."""
     found: dict[str, list[Mapping[str, Any]]] = {}
@@ -314,7 +309,8 @@ def _lists(
     """What the steward tells of each list, and what the workers do with it; without the steward the latter alone."""
     counted, was = (worker_counters.by_list("blocked", one.sums, living) for one in (now, before))
     rates = {name: round(max(count - was[name], 0) / seconds, 1) for name, count in counted.items()}
-    known = told if told is not None else [{"name": one["name"], "version": one["version"]} for one in _in_use(living)]
+    in_use = worker_counters.lists_in_use(living)
+    known = told if told is not None else [{"name": one["name"], "version": one["version"]} for one in in_use]
     return [{**one, "blocked_per_second": rates.get(str(one["name"]), 0.0)} for one in known]
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import ConfigDict, Field, ValidationError
 
-from resolver.base.stored import Stored
+from resolver.base.stored import Stored, first_fault
 
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 """What SQLite can hold, as every text of JSON."""
@@ -31,6 +31,4 @@ def parse(data: bytes, kind: type[Kind]) -> Kind:
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
-        first, *_ = error.errors(include_url=False, include_context=False, include_input=False)
-        place = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{place}: {first['msg']}" if place else first["msg"]) from None
+        raise ValueError(first_fault(error)) from None

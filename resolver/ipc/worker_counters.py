@@ -164,10 +164,14 @@ def queries(sums: Mapping[str, int]) -> int:
     return sum(sums.get(f"queries_{name}", 0) for name in TRANSPORTS)
 
 
+def lists_in_use(living: Sequence[Worker]) -> Sequence[Mapping[str, Any]]:
+    """The lists of the generation that the workers have."""
+    return next((worker.said["lists"] for worker in living if worker.said.get("lists")), ())
+
+
 def by_list(what: str, sums: Mapping[str, int], living: Sequence[Worker]) -> dict[str, int]:
     """What each list did (`blocked`, `monitored`), by the names of those that the workers have."""
-    lists = next((worker.said["lists"] for worker in living if worker.said.get("lists")), ())
-    return {one["name"]: sums.get(f"{what}_list_{one['counter']}", 0) for one in lists}
+    return {one["name"]: sums.get(f"{what}_list_{one['counter']}", 0) for one in lists_in_use(living)}
 
 
 def listening(places: Places) -> list[Endpoint]:

@@ -93,16 +93,16 @@ def admit(
         additions=applied.additions if applied else (),
         now=judged_at,
     )
-    may_shadow = old is not None and approved_by is None
-    in_shadow = watch is not None and may_shadow and judgement.adds and facts.added > 0
+    if old is None or approved_by is not None or not judgement.adds or not facts.added:
+        watch = None
     let_by = approved_by or ("the configuration (approve_first)" if facts.first and source.approve_first else None)
-    acts = (judgement.adds and not in_shadow) or (let_by is not None and judgement.approvable)
+    acts = (judgement.adds and watch is None) or (let_by is not None and judgement.approvable)
     if acts and (waits is None or not facts.added):
         return Admission(_all(candidate, applied, places, facts, now, None if judgement.adds else let_by), None, ())
     held = _held(candidate, facts, judgement, source, now)
     if acts and waits is not None:
         held = held.model_copy(update={"reasons": (waits,), "approved_by": approved_by})
-    elif in_shadow and watch is not None and old is not None:
+    elif watch is not None and old is not None:
         lines = (_rekeyed_additions if rekeyed else _added_lines)(old, candidate, withdrawn)
         held = _in_shadow(held, candidate, lines, places, watch)
     events = (Event("list-held", f"{candidate.name}/{candidate.version}", _as_detail(candidate, held)),)

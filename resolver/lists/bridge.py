@@ -114,8 +114,10 @@ def basis_of(bridge: Bridge) -> Basis:
 def stored(places: ListPlaces) -> Crossing | None:
     """What was bridged last; None before the first time. `VerifyError` when damaged."""
     known = _head(places)
-    if known is None:
-        return None
+    return None if known is None else _proven(known, places)
+
+
+def _proven(known: Bridged, places: ListPlaces) -> Crossing:
     path = places.root / "bridge" / known.document
     try:
         document.check_state(path, expected=document.Summary(known.entries, known.size, known.state))
@@ -153,7 +155,7 @@ def cross(terms: Terms) -> Crossing:
     """Fetch the file and make a document of it, or hold what there is. `VerifyError` where neither can be."""
     known, before, damage = _head(terms.places), None, None
     try:
-        before = stored(terms.places)
+        before = None if known is None else _proven(known, terms.places)
     except VerifyError as error:
         damage = error
     try:
