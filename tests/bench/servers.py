@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench.work import KINDS, STOP_ADDRESS, free_port
+from tests.bench.work import KINDS, STOP_ADDRESS
 from tests.conftest import find_program
-from tests.rigs.dns_host import question
+from tests.rigs.dns_host import free_port, question
 
 if TYPE_CHECKING:
     import subprocess

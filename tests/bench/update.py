@@ -28,8 +28,8 @@ from resolver.cli.demo import tree
 from resolver.config.schema import Endpoint
 from resolver.config.schema import load as load_config
 from resolver.ipc import control
-from tests.bench.work import PASS_ADDRESS, SYLLABLES, free_port
-from tests.rigs.dns_host import ROOT, Host, question, running
+from tests.bench.work import PASS_ADDRESS, SYLLABLES
+from tests.rigs.dns_host import ROOT, Host, free_port, question, running
 
 PATIENCE = 120.0
 STEWARD = "resolver.lists.steward"

@@ -13,13 +13,13 @@ from __future__ import annotations
 import gzip
 import itertools
 import random
-import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from publicsuffixlist import PublicSuffixList
 
 from tests.conftest import DATA
+from tests.rigs.dns_host import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,12 +63,6 @@ def prepare(folder: Path, lists: Sequence[Path] | None, popular: Path | None) ->
     expected = {"blocked": STOP_ADDRESS, "cached": PASS_ADDRESS, "miss": PASS_ADDRESS, "mix": ""}
     probe = stopped[len(stopped) // 2]
     return Work(folder, names, len(stopped), queries, expected, probe, f"127.0.0.1:{free_port()}")
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def _kinds(rng: random.Random, stopped: list[str], passed: list[str]) -> dict[str, list[str]]:

@@ -14,6 +14,7 @@ from dnslib import RCODE, DNSRecord
 from resolver.config.schema import Config
 from resolver.dns.settings import plane_settings
 from resolver.ipc import shadow_sketches
+from tests.rigs.dns_host import free_port
 from tests.rigs.lists_world import settings
 from tests.rigs.plane import PATIENCE, Rig, Upstream, answer, failing, query, rig
 
@@ -92,9 +93,7 @@ def test_a_dead_zone_takes_no_upstream_out_which_answers_what_the_worker_asks_no
 
 
 def test_nothing_listens_there_so_the_next_one_is_asked_at_once() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held:
-        held.bind(("127.0.0.1", 0))
-        closed = held.getsockname()[1]
+    closed = free_port()
     second = Upstream()
     with rig(second, upstream_timeout_ms=4000) as r:
         r.plane.set_upstreams([f"127.0.0.1:{closed}", second.address])
@@ -431,9 +430,7 @@ def test_when_all_upstreams_are_gone_servfail_comes_at_once_over_udp_and_tcp_and
 
 def test_an_outage_shorter_than_the_clients_patience_costs_nobody_an_answer() -> None:
     """As when the resolver behind is restarted."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held:
-        held.bind(("127.0.0.1", 0))
-        closed = held.getsockname()[1]
+    closed = free_port()
     with rig(upstream_timeout_ms=30) as r:
         r.plane.set_upstreams([f"127.0.0.1:{closed}"])
         r.send(query("early.example"))

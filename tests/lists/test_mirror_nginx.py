@@ -14,6 +14,7 @@ import pytest
 
 from blocklists.verify import VerifyError
 from tests.conftest import find_program
+from tests.rigs.dns_host import free_port
 from tests.rigs.http_folder import served
 from tests.rigs.issuer_world import LIST, NAMES, World
 
@@ -27,8 +28,7 @@ GUIDE = Path(__file__).resolve().parents[2] / "docs" / "many-hosts.md"
 def mirror(folder: Path, origin: str, patience: float = 30.0) -> Iterator[str]:
     """nginx with the guide's own lines, but for addresses, folders and the minute, which is a second."""
     (said,) = re.findall(r"```nginx\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     for there, here in (
         ("/var/cache/nginx/lists", f"{folder}/cache"), ("192.0.2.80:80", f"127.0.0.1:{port}"),
         ("https://lists.regulator.example", origin), ("200 1m", "200 1s"), ("any 10s", "any 1s"),

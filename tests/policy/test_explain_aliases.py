@@ -19,6 +19,7 @@ from resolver.config.schema import Config
 from resolver.config.schema_dns import Canary, Encrypted
 from resolver.policy import exceptions
 from resolver.policy.explain import Leads, explain, leads_to
+from tests.rigs.dns_host import free_port
 from tests.rigs.list_documents import entry
 from tests.rigs.lists_world import settings
 
@@ -148,9 +149,7 @@ def test_the_command_asks_the_first_upstream_and_says_so_where_that_is_silent(co
         "alias.example: trimmed: it leads to cut.example, on list cut with aliases: trim, reference "
     )
     assert "     aliases    trim: answers for other names come without this one's records" in rest
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
-        closed.bind(("127.0.0.1", 0))
-        nobody = closed.getsockname()[1]
+    nobody = free_port()
     raw = json.loads((tmp_path / "stopsign.yaml").read_text())
     raw["dns"]["upstreams"] = [f"127.0.0.1:{nobody}"]
     (tmp_path / "stopsign.yaml").write_text(json.dumps(raw))

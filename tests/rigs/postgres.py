@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.conftest import find_program
+from tests.rigs.dns_host import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -57,26 +57,17 @@ def restartable(connections: int = 40) -> Iterator[Server]:
         "--no-instructions",
     ]
     _run([programs / "initdb", "--pgdata", data, *settings], run_as)
-    port = _free_port()
+    port = free_port()
     options = (
         f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off "
         f"-c max_connections={connections}"
     )
     log = data / "server.log"
-    _run([programs / "pg_ctl", "start", "--wait", "--pgdata", data, "--log", log, "--options", options], run_as)
-    restart: list[str | Path] = [
-        programs / "pg_ctl",
-        "restart",
-        "--wait",
-        "--mode=fast",
-        "--pgdata",
-        data,
-        "--log",
-        log,
-    ]
+    begin: list[str | Path] = ["--wait", "--pgdata", data, "--log", log, "--options", options]
+    _run([programs / "pg_ctl", "start", *begin], run_as, log)
     url = f"postgresql://stopsign@127.0.0.1:{port}"
     try:
-        yield Server(url, lambda: _run([*restart, "--options", options], run_as), data)
+        yield Server(url, lambda: _run([programs / "pg_ctl", "restart", "--mode=fast", *begin], run_as, log), data)
     finally:
         _run([programs / "pg_ctl", "stop", "--mode=immediate", "--pgdata", data], run_as)
         shutil.rmtree(data)
@@ -94,16 +85,10 @@ def _not_root(data: Path) -> Mapping[str, int]:
     return {"user": user.pw_uid, "group": user.pw_gid}
 
 
-def _run(command: list[str | Path], run_as: Mapping[str, int]) -> None:
+def _run(command: list[str | Path], run_as: Mapping[str, int], log: Path | None = None) -> None:
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=120, check=False, cwd="/", extra_groups=[] if run_as else None,
         **run_as,  # type: ignore[call-overload]
     )  # fmt: skip
-    assert done.returncode == 0, f"{command[0]}: {done.stdout}{done.stderr}"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    said = log.read_text(encoding="utf-8", errors="replace") if log is not None and log.exists() else ""
+    assert done.returncode == 0, f"{command[0]}: {done.stdout}{done.stderr}{said}"
