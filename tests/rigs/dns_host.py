@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import json
 import os
-import secrets
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,15 +32,30 @@ Address = tuple[str, int]
 AnyHost = TypeVar("AnyHost", bound="Host")
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
-EPHEMERAL = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
-"""From here on the kernel chooses ports."""
+
+
+def _ports() -> deque[int]:
+    """In no order. None that the kernel chooses for clients, and none of those of the processes that run tests beside
+    this one (pytest-xdist)."""
+    text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii")
+    first, last = map(int, text.split())
+    every = range(10_081, 1 << 16)  # browsers open nothing at 10080
+    ports = [port for port in every if not first <= port <= last] or list(every)
+    number, of = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    own = ports[int(number.removeprefix("gw")) % of :: of]
+    random.SystemRandom().shuffle(own)
+    return deque(own)
+
+
+_PORTS = _ports()
 
 
 def bound_sockets() -> tuple[socket.socket, socket.socket]:
     """Sockets for UDP and TCP, bound to one port of 127.0.0.1: for a server within the test, since a port that was free
     a moment ago may be another test's by now."""
     while True:
-        port = 10_000 + secrets.randbelow(EPHEMERAL - 10_000)
+        port = _PORTS.popleft()
+        _PORTS.append(port)
         udp, tcp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket()
         try:
             udp.bind(("127.0.0.1", port))
@@ -52,8 +68,8 @@ def bound_sockets() -> tuple[socket.socket, socket.socket]:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that is free for both UDP and TCP. None that the kernel chooses for clients: before the test
-    opens it, another test's client could get it."""
+    """A port of 127.0.0.1 that is free for both UDP and TCP. None that the kernel chooses for clients, and none that
+    was given a while ago, here or in a process beside: before the test opens it, another could."""
     udp, tcp = bound_sockets()
     with udp, tcp:
         return int(udp.getsockname()[1])
