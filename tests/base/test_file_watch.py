@@ -30,7 +30,13 @@ def written_in_place(path: Path) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-@pytest.mark.parametrize("change", [replaced, written_in_place, os.utime, os.unlink], ids=lambda one: one.__name__)
+def touched(path: Path) -> None:
+    """A second later: a kernel's clock of files may stand for 10 ms."""
+    before = path.stat()
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1_000_000_000))
+
+
+@pytest.mark.parametrize("change", [replaced, written_in_place, touched, os.unlink], ids=lambda one: one.__name__)
 def test_each_change_is_seen_once(tmp_path: Path, change: Callable[[Path], None]) -> None:
     path, changed = tmp_path / "current.list", Changed()
     path.write_bytes(b"1")

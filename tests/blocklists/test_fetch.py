@@ -113,12 +113,15 @@ def test_a_repository_may_lie_below_a_path(tmp_path: Path) -> None:
         assert world.fetch(f"{url}/published/").head.version == 1
 
 
-def dribble(text: bytes, pause: float, then: float = 0) -> Callable[[socket.socket], None]:
+def dribble(text: bytes, pause: float) -> Callable[[socket.socket], None]:
+    """An octet at a time, then silence, for a minute or until the client hangs up."""
+
     def talk(connection: socket.socket) -> None:
         for octet in text:
             connection.sendall(bytes([octet]))
             time.sleep(pause)
-        time.sleep(then)
+        connection.settimeout(60)
+        connection.recv(1)
 
     return talk
 
@@ -129,10 +132,10 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n"
 @pytest.mark.parametrize(
     ("name", "talk"),
     [
-        ("an octet at a time in the body", dribble(OK + b"x" * 400, 0.02)),
-        ("an octet at a time in the head", dribble(b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 400, 0.02)),
-        ("silence", dribble(b"", 0, then=2)),
-        ("a head and then silence", dribble(OK, 0, then=2)),
+        ("an octet at a time in the body", dribble(OK + b"x" * 400, 0.1)),
+        ("an octet at a time in the head", dribble(b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 400, 0.1)),
+        ("silence", dribble(b"", 0)),
+        ("a head and then silence", dribble(OK, 0)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -140,7 +143,7 @@ def test_a_slow_host_meets_the_one_deadline(name: str, talk: Callable[[socket.so
     with speaking(talk) as url:
         started = time.monotonic()
         refused(url, "deadline", seconds=0.4)
-        assert time.monotonic() - started < 3, name
+        assert time.monotonic() - started < 20, name
 
 
 def test_slow_files_add_up_to_one_deadline(tmp_path: Path) -> None:

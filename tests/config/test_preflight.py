@@ -25,7 +25,7 @@ from blocklists.sealed import keys
 from resolver.base.paths import Places
 from resolver.cli.main import stopsign
 from resolver.config.finding import Finding
-from resolver.config.preflight import host
+from resolver.config.preflight import host, remote
 from resolver.config.preflight.host import trial
 from resolver.config.preflight.reasons import reasons
 from resolver.config.preflight.users import User, rights
@@ -35,7 +35,7 @@ from resolver.ipc import control
 from resolver.ipc.addresses import held
 from tests.rigs.certificates import NAME, made
 from tests.rigs.config_file import write
-from tests.rigs.dns_host import bound_sockets
+from tests.rigs.dns_host import PATIENCE, bound_sockets
 from tests.rigs.lists_world import GROUND, settings
 from tests.rigs.namespace import beside, in_a_network
 
@@ -82,7 +82,10 @@ def test_an_address_that_does_not_hear_what_health_asks_is_an_error(tmp_path: Pa
 def upstream(answer: bytes | None, *, tcp: bool = True) -> Iterator[str]:
     """A server that gives one answer to everything, after the id of the question; None: it is silent."""
     server, listener = bound_sockets()
-    with server, listener:
+    with server, listener, pytest.MonkeyPatch.context() as patch:
+        if answer is not None:
+            for part in (host, remote):
+                patch.setattr(part, "PATIENCE", PATIENCE)  # a thread of this process may be held up
         if tcp:
             listener.listen()
         over = threading.Event()
@@ -178,8 +181,9 @@ def test_an_upstream_without_tcp_is_found_and_stops_nothing(tmp_path: Path) -> N
     [(NAME, None), ("dns.other.example", "over TLS cannot be asked (Hostname mismatch"), (None, "no TLS handshake")],
 )
 def test_an_upstream_over_tls_that_does_not_prove_itself_is_found(
-    tmp_path: Path, name: str | None, message: str | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str | None, message: str | None
 ) -> None:
+    monkeypatch.setattr(host, "PATIENCE", PATIENCE)
     files = made(tmp_path / "tls")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files.certificate, files.key)

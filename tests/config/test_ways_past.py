@@ -16,6 +16,7 @@ from resolver.config.preflight import ways_past
 from resolver.config.preflight.ways_past import local_addresses
 from resolver.config.schema import Config
 from tests.rigs.certificates import made
+from tests.rigs.dns_host import PATIENCE
 from tests.rigs.namespace import beside, in_a_network
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ def test_every_address_of_the_machine_is_known() -> None:
 @contextlib.contextmanager
 def resolver(*records: str) -> Iterator[str]:
     """An upstream that designates these, at its own address."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ways_past, "PATIENCE", PATIENCE)  # a thread of this process may be held up
         server.bind(("127.0.0.1", 0))
 
         def serve() -> None:

@@ -19,7 +19,7 @@ from resolver.config.schema import Config
 from resolver.config.schema_dns import Canary, Encrypted
 from resolver.policy import exceptions
 from resolver.policy.explain import Leads, explain, leads_to
-from tests.rigs.dns_host import free_port
+from tests.rigs.dns_host import PATIENCE, free_port
 from tests.rigs.list_documents import entry
 from tests.rigs.lists_world import settings
 
@@ -34,10 +34,11 @@ CHAIN = {"alias.example": "cut.example", "worse.example": "whole.example", "kept
 
 
 @pytest.fixture
-def upstream() -> Iterator[int]:
+def upstream(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Answers aliases with their target's address, and for other names that there is nothing. Returns its port."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
         one.bind(("127.0.0.1", 0))
+        monkeypatch.setattr("resolver.base.dns_question.PATIENCE", PATIENCE)  # this thread may be held up
         threading.Thread(target=serve, args=(one,), daemon=True).start()
         yield int(one.getsockname()[1])
 

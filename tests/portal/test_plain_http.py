@@ -10,6 +10,7 @@ import pytest
 
 from resolver.portal import plain_http
 from resolver.portal.plain_http import MAX_HEAD, BadRequestError, Head, PlainHttp, Reply, read_head
+from tests.rigs.dns_host import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -56,7 +57,7 @@ class Site:
                     await writer.drain()
                     await asyncio.sleep(0)
                 try:
-                    async with asyncio.timeout(5):
+                    async with asyncio.timeout(PATIENCE):
                         return await reader.read() if until_end else await reader.readuntil(b"ok")
                 finally:
                     writer.close()
@@ -131,7 +132,7 @@ def test_an_endless_body_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
         async with Site().open() as address:
             _, writer = await asyncio.open_connection(*address)
             writer.write(b"POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while True:
                     writer.write(b"x" * 5000)
                     await writer.drain()
@@ -180,7 +181,7 @@ def test_who_dawdles_is_cut_and_then_no_timer_runs(monkeypatch: pytest.MonkeyPat
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
         writer.write(b"GET / HT")
         with contextlib.suppress(ConnectionError):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 assert await reader.read() == b""
         assert not plain.open
         writer.close()
@@ -196,7 +197,7 @@ def test_above_the_bound_the_connection_that_was_idle_longest_goes(monkeypatch: 
         async with Site().open() as address:
             first, *others = [await asyncio.open_connection(*address) for _ in range(4)]
             with contextlib.suppress(ConnectionError):
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(PATIENCE):
                     assert await first[0].read() == b""
             others[-1][1].write(b"GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
             assert (await others[-1][0].read()).endswith(b"ok")

@@ -21,6 +21,7 @@ from blocklists.sealed.appeal import Written
 from blocklists.sealed.errors import SealError
 from resolver.portal import desk
 from resolver.portal.store import Store
+from tests.rigs.dns_host import PATIENCE
 from tests.rigs.portal_world import NOW, configuration
 from tests.rigs.sealed_provider import Scene
 from tests.rigs.sealed_world import LIST, NAMES, cheap
@@ -55,7 +56,7 @@ class Visit:
 
     def ask(self, method: str, path: str, fields: dict[str, str] | None = None) -> tuple[int, str, str]:
         assert self.web is not None
-        connection = http.client.HTTPConnection(*self.web.portal, timeout=15)
+        connection = http.client.HTTPConnection(*self.web.portal, timeout=PATIENCE)
         body = urlencode(fields) if fields else None
         headers = {"Content-Type": "application/x-www-form-urlencoded"} if fields else {}
         connection.request(method, path, body, headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import io
 import re
@@ -106,5 +107,6 @@ def dumped(pid: int) -> bytes:
                 continue
             start, end = (int(place, 16) for place in span.split("-"))
             memory.seek(start)
-            found.append(memory.read(end - start))
+            with contextlib.suppress(OSError):  # given back meanwhile
+                found.append(memory.read(end - start))
     return b"".join(found)

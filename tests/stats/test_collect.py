@@ -7,16 +7,24 @@ import signal
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pytest
+
 from resolver.base.dns_question import ask
 from resolver.base.paths import Places
 from resolver.ipc.entry_hits import waiting
 from resolver.policy.generations import Generations
 from tests.rigs.counted import compiled, raised
-from tests.rigs.dns_host import Host, wait_until
+from tests.rigs.dns_host import PATIENCE, Host, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question that is asked again is counted again."""
+    monkeypatch.setattr("resolver.base.dns_question.PATIENCE", PATIENCE)
 
 
 def counted(host: Host) -> tuple[dict[str, int], dict[tuple[str, str], int], int]:
