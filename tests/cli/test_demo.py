@@ -192,10 +192,11 @@ def on_call(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_its_tree_is_what_the_other_commands_work_on_and_can_be_taken_up_again(tmp_path: Path) -> None:
-    folder = tmp_path / "tree"
+    folder, days = tmp_path / "tree", []
     for arguments in ((), ("--names", str(tmp_path / "names"))):
         (tmp_path / "names").write_text("another.example\n")
         assert demo("--once", *FREE, "--dir", str(folder), *arguments).returncode == 0
+        days.append(datetime.now(UTC).date().isoformat())
     for place in ("issuer/desk.json", "published/metadata", "state", "run", "log/checkpoint", "log/log.vkey"):
         assert (folder / place).exists(), place
     readme = (ROOT / "README.md").read_text()
@@ -204,11 +205,11 @@ def test_its_tree_is_what_the_other_commands_work_on_and_can_be_taken_up_again(t
         assert f"FOLDER/{place}`" in readme
     assert f"`{PASSPHRASE.decode()}`" in readme
     # what docs/auditor.md says of a walk without a provider
-    today, key = datetime.now(UTC).date().isoformat(), str(folder / "log/log.vkey")
+    day, key = days[0], str(folder / "log/log.vkey")
     assert audit("verify", str(folder / "log"), "--key", key).startswith("127.0.0.1/log/")
     proof = str(tmp_path / "proof")
     assert "on list demo" in audit(
-        "was-blocked", "aces-bets.example", "--on", today, "--output", proof, "--dir", str(folder)
+        "was-blocked", "aces-bets.example", "--on", day, "--output", proof, "--dir", str(folder)
     )
     (found,) = (tmp_path / "proof").iterdir()
     checked = audit("check-blocked", str(found), "aces-bets.example", "--key", key, "--log", str(folder / "log"))
