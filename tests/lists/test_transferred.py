@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import select
+import signal
 import socket
 import subprocess
 import threading
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,7 +30,6 @@ from tests.rigs.lists_world import World, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 ZONE = "rpz.example"
 KEY = 'key "feed" {\n\talgorithm hmac-sha256;\n\tsecret "c3RvcHNpZ24gdGVzdHMgYSBrZXkgb2YgMzIgYiE=";\n};\n'
@@ -155,10 +157,19 @@ zone:
 
 
 def changed(folder: Path, port: int, text: str, serial: int) -> None:
+    """Until those who served the old zone have gone: for a moment they and their successors have the same sockets."""
     (folder / "zone").write_text(text)
     pid = int((folder / "pid").read_text())
-    subprocess.run(["kill", "-HUP", str(pid)], check=True)
+    before = servers(pid)
+    os.kill(pid, signal.SIGHUP)
     wait_until(lambda: asked(port, folder) == serial, f"serial {serial}")
+    wait_until(lambda: not any(Path(f"/proc/{one}").exists() for one in before), "the old servers have gone")
+
+
+def servers(pid: int) -> list[int]:
+    """The processes below that one, or itself, that started no other."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return [one for child in children for one in servers(int(child))] or [pid]
 
 
 @contextmanager
