@@ -25,7 +25,7 @@ from blocklists.issuer.rehearsal import Rehearsal
 from resolver.cli.demo import tree
 from resolver.config.schema import load
 from resolver.host.run import REBOOTED
-from tests.rigs.dns_host import question, wait_until
+from tests.rigs.dns_host import PATIENCE, question, wait_until
 from tests.rigs.load import EXPECTED, PASSED, STOPPED, A, Load, ask, first_answer, under_load, until
 from tests.rigs.provider import Provider, provider
 
@@ -142,7 +142,7 @@ def test_malformed_packets_are_dropped_or_answered_and_never_stop_a_worker(provi
             message = rng.choice(shapes)()
             writer.write(len(message).to_bytes(2) + message)
             writer.write_eof()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 await reader.read()
             writer.close()
 

@@ -21,7 +21,7 @@ from resolver.config.schema import load
 from resolver.log.writer import Log
 from resolver.stats.collect import Counting
 from resolver.stats.publish import publish
-from tests.rigs.dns_host import question, wait_until
+from tests.rigs.dns_host import PATIENCE, question, wait_until
 from tests.rigs.load import STOPPED, ask
 from tests.rigs.provider import Provider, provider
 
@@ -63,7 +63,7 @@ def live_a_day(dns: Address, client: str) -> None:
     for message in messages():
         with socket.socket() as one:
             one.bind((client, 0))
-            one.settimeout(5)
+            one.settimeout(PATIENCE)
             one.connect(dns)
             one.sendall(len(message).to_bytes(2) + message)
             one.shutdown(socket.SHUT_WR)
@@ -80,7 +80,7 @@ def visit(address: Address, client: str, path: str, host: str, form: dict[str, s
         lines += ["Content-Type: application/x-www-form-urlencoded", f"Content-Length: {len(body)}"]
     with socket.socket() as one:
         one.bind((client, 0))
-        one.settimeout(20)
+        one.settimeout(PATIENCE)
         one.connect(address)
         one.sendall(("\r\n".join(lines) + "\r\n\r\n" + (body or "")).encode())
         return b"".join(iter(lambda: one.recv(65_536), b""))

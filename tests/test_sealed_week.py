@@ -165,7 +165,7 @@ def asked(host: Host, planted: Sequence[str]) -> None:
 def visit(address: tuple[str, int], path: str, host: str, form: dict[str, str] | None = None) -> str:
     body = "" if form is None else urllib.parse.urlencode(form)
     kind = f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n" if body else ""
-    with socket.create_connection(address, timeout=30) as one:
+    with socket.create_connection(address, timeout=PATIENCE) as one:
         method = "POST" if body else "GET"
         one.sendall(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n{kind}Connection: close\r\n\r\n{body}".encode())
         return b"".join(iter(lambda: one.recv(65_536), b"")).decode()

@@ -18,7 +18,7 @@ import pytest
 from resolver import _core
 from tests.rigs.certificates import made
 from tests.rigs.command_line import run
-from tests.rigs.dns_host import bound_sockets, free_port
+from tests.rigs.dns_host import PATIENCE, bound_sockets, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ def served(text: str, context: ssl.SSLContext | None = None) -> Iterator[int]:
             while not over.is_set():
                 with contextlib.suppress(TimeoutError, OSError):
                     plain, _ = tcp.accept()
-                    plain.settimeout(5)
+                    plain.settimeout(PATIENCE)
                     with plain if context is None else context.wrap_socket(plain, server_side=True) as stream:
                         length = int.from_bytes(stream.recv(2))
                         said = answer(stream.recv(length), text)

@@ -278,7 +278,7 @@ def test_killed_outright_it_takes_its_processes_with_it(tmp_path: Path) -> None:
     with serving(folder, *FREE) as process:
         children = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
         process.kill()
-        process.wait(10)
+        process.wait(60)
         wait_until(lambda: not any(alive(pid) for pid in children), "children that nobody supervises")
 
 

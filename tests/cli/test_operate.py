@@ -31,7 +31,7 @@ from resolver.ipc.control import call
 from resolver.ipc.peer_credentials import caller
 from resolver.ipc.supervisor_lock import only_one
 from tests.rigs.alert_rules import missing, promtool
-from tests.rigs.dns_host import Host, free_port, question, running, wait_until
+from tests.rigs.dns_host import PATIENCE, Host, free_port, question, running, wait_until
 from tests.rigs.load import EXPECTED, PASSED, STOPPED, Load, ask, under_load, until
 from tests.rigs.provider import Provider, alarms, change, command, provider
 
@@ -147,7 +147,7 @@ def beating(host: Provider) -> list[int]:
 def stop_page_v6(address: Address) -> str:
     """What AAAA of a blocked name is answered with; empty: nothing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.settimeout(5)
+        one.settimeout(PATIENCE)
         one.connect(address)
         one.send(question(7, "aces-bets.example", 28))
         answer = one.recv(4096)
@@ -620,7 +620,7 @@ def test_metrics_are_scraped_and_name_no_client(provider: Running) -> None:
 
     def scraped() -> str:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as answer:
                 return str(answer.read().decode())
         except OSError:
             return ""

@@ -206,7 +206,7 @@ def test_watching_without_a_terminal_prints_screen_below_screen_until_nobody_rea
         assert line, watching.stderr.read()
         titles += line.startswith("Stopsign ")
     watching.stdout.close()
-    watching.wait(timeout=30)
+    watching.wait(timeout=60)
     assert watching.stderr.read() == ""
     watching.stderr.close()
 

@@ -109,9 +109,10 @@ class Fleet:
     # -- questions
 
     def ask(self, host: Resolver, name: str) -> str:
-        """By dig, from the first city's clients, at the host's own address; the first address of the answer."""
+        """By dig, from the first city's clients, at the host's own address; the first address of the answer. A datagram
+        may get lost."""
         done = subprocess.run(
-            [*self.networks["clients-a"].enter, "dig", "+short", "+tries=1", "+time=1", f"@{host.unicast}", name, "A"],
+            [*self.networks["clients-a"].enter, "dig", "+short", "+tries=10", "+time=1", f"@{host.unicast}", name, "A"],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         return done.stdout.partition("\n")[0]

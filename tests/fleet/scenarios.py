@@ -298,7 +298,7 @@ def _suspended(fleet: Fleet, every: list[Resolver]) -> float:
     (token,) = re.findall(r'name="token" value="([^"]+)"', form)
     fields = {"token": token, "reference": reference, "name": name, "ground": "mistake", "reason": "It is not theirs."}
     words = [word for key, text in fields.items() for word in ("--data-urlencode", f"{key}={text}")]
-    time.sleep(3.0)  # a form that is sent faster than a person types is refused
+    time.sleep(3.1)  # a form that is sent faster than a person types is refused
     done = host.network.run("curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}",
                             "--header", "Origin: http://stop.isp.example", "--header", "Host: stop.isp.example",
                             *words, "http://127.0.0.1:8080/appeal")  # fmt: skip

@@ -14,7 +14,7 @@ import pytest
 
 from blocklists.verify import VerifyError
 from tests.conftest import find_program
-from tests.rigs.dns_host import free_port
+from tests.rigs.dns_host import PATIENCE, free_port
 from tests.rigs.http_folder import served
 from tests.rigs.issuer_world import LIST, NAMES, World
 
@@ -25,7 +25,7 @@ GUIDE = Path(__file__).resolve().parents[2] / "docs" / "many-hosts.md"
 
 
 @contextmanager
-def mirror(folder: Path, origin: str, patience: float = 30.0) -> Iterator[str]:
+def mirror(folder: Path, origin: str, patience: float = PATIENCE) -> Iterator[str]:
     """nginx with the guide's own lines, but for addresses, folders and the minute, which is a second."""
     (said,) = re.findall(r"```nginx\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     port = free_port()
@@ -66,7 +66,7 @@ def test_hosts_behind_a_mirror_get_what_is_new_and_notice_what_is_withheld(tmp_p
     with served(world.published) as origin, mirror(tmp_path, origin) as url:
         assert world.listed(world.fetch(url, state="a")) == set(NAMES)
         world.rehearsal.change(LIST, add=["new.example"])
-        until = time.monotonic() + 30
+        until = time.monotonic() + PATIENCE
         while "new.example" not in world.listed(world.fetch(url, state="a")):
             assert time.monotonic() < until, "the mirror keeps an old timestamp for longer than its second"
             time.sleep(0.1)
