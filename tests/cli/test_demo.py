@@ -34,7 +34,7 @@ FREE = ["--dns-port", "0", "--stop-port", "0", "--portal-port", "0"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-def demo(*arguments: str, patience: float = 180) -> subprocess.CompletedProcess[str]:
+def demo(*arguments: str, patience: float = 240) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *arguments], env=ENVIRONMENT, capture_output=True, text=True, timeout=patience, check=False
     )
@@ -188,7 +188,7 @@ def test_a_folder_whose_demo_runs_is_refused_and_stays_as_it_is(tmp_path: Path) 
 
 def on_call(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-m", "resolver.cli.main", command, "--dir", str(folder)]
-    return subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_its_tree_is_what_the_other_commands_work_on_and_can_be_taken_up_again(tmp_path: Path) -> None:

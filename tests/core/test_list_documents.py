@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,12 +15,14 @@ from blocklists import document
 from blocklists.entry import Entry, EntryError, parse
 from blocklists.text import REFUSED, is_text
 from resolver import _core
-from tests.rigs.list_documents import BASES, entry, numbered, write, write_lines
+from tests.rigs.list_documents import BASES, numbered, write, write_lines
+from tests.rigs.list_documents import entry as lasting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+entry = partial(lasting, expires="2027-11-22T00:00:00Z")
 A, B, C = entry("a.example", 1), entry("b.example", 2), entry("c.example", 3)
 LINE = A.line()
 

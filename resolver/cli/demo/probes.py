@@ -36,7 +36,7 @@ TRANSPORTS: Final[tuple[Transport, Transport]] = ("UDP", "TCP")
 EDE_CENSORED = 16
 YOUNGEST_FORM = 2.2  # seconds: the portal takes no form that was sent faster than a person can
 _REFERENCE = re.compile(r"[0-9A-HJKMNP-TV-Z]{16}")
-_PATIENCE = 10.0
+_PATIENCE, _START = 30.0, 90.0  # seconds: for an answer, and from a process that may only just start
 _ASKED: Final[tuple[tuple[str, Transport], ...]] = (("A", "UDP"), ("A", "TCP"), ("AAAA", "UDP"), ("HTTPS", "UDP"))
 
 
@@ -158,18 +158,24 @@ class Prober:
         self, passing: http.HTTPStatus, server: Endpoint, path: str, headers: dict[str, str]
     ) -> tuple[int, dict[str, str], str]:
         """As `_http`, and again while the answer is one that only a start gives: a person would reload the page."""
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _START
         while True:
-            answer = self._http(server, "GET", path, headers)
+            answer = self._http(server, "GET", path, headers, patience=_START)
             if answer[0] != passing or time.monotonic() > deadline:
                 return answer
             time.sleep(0.1)
 
     def _http(
-        self, server: Endpoint, method: str, path: str, headers: dict[str, str], body: str | None = None
+        self,
+        server: Endpoint,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: str | None = None,
+        patience: float = _PATIENCE,
     ) -> tuple[int, dict[str, str], str]:
         """Status (0: nobody answered, and the body says why), headers by lower-case name, body."""
-        connection = http.client.HTTPConnection(server.host, server.port, timeout=_PATIENCE)
+        connection = http.client.HTTPConnection(server.host, server.port, timeout=patience)
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
