@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import json
 import os
@@ -139,9 +140,12 @@ def test_the_zones_are_taken_up_with_all_else(provider: Running) -> None:
 def beating(host: Provider) -> list[int]:
     """What the supervisor was told last by the hearts of the steward, the web process and that of the zones."""
     assert host.process is not None
-    open_files = sorted(Path(f"/proc/{host.process.pid}/fd").iterdir())
-    hearts = [one for one in open_files if "memfd:heartbeat of" in str(one.readlink())]
-    return [int.from_bytes(heart.read_bytes(), "little") for heart in hearts]
+    hearts: list[int] = []
+    for one in sorted(Path(f"/proc/{host.process.pid}/fd").iterdir()):
+        with contextlib.suppress(FileNotFoundError):  # another file, which it has closed by now
+            if "memfd:heartbeat of" in str(one.readlink()):
+                hearts.append(int.from_bytes(one.read_bytes(), "little"))
+    return hearts
 
 
 def stop_page_v6(address: Address) -> str:
@@ -496,7 +500,8 @@ def test_a_process_that_waits_to_be_started_again_is_down_until_it_is(tmp_path: 
         def killed_again() -> bool:  # its pause doubles each time
             (service,) = call(supervisor, "status")["services"]
             if service["pid"] is not None:
-                os.kill(service["pid"], signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # its supervisor is about to notice
+                    os.kill(service["pid"], signal.SIGKILL)
             return is_down()
 
         wait_until(killed_again, "it waits")
@@ -588,7 +593,7 @@ def test_a_run_dir_that_somebody_emptied_becomes_whole_again_and_answers_stay_as
     async def scene() -> None:
         for path in host.run_dir.iterdir():
             # what a process writes meanwhile may keep its folder
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
         whole = lambda: len(host.said()) == 2 and set(host.children().values()).isdisjoint(before.values())  # noqa: E731
         await until(whole, "new processes", 60)
 

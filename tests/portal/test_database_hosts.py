@@ -50,7 +50,7 @@ def test_a_url_of_several_hosts_is_one_of_each() -> None:
 def test_a_host_that_is_dead_and_one_that_says_nothing_are_passed_over(there: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         hosts = [f"127.0.0.1:{free_port()}", f"127.0.0.1:{silent.getsockname()[1]}", there]
-        wire = asyncio.run(connected(url(*hosts), patience=3.0))
+        wire = asyncio.run(connected(url(*hosts), patience=8.0))
     with wire:
         assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == postgres.SILENT_MS

@@ -260,7 +260,7 @@ def test_stewards_know_of_each_other_and_what_each_says(run: Run) -> None:
 def test_several_processes_may_start_at_once_on_an_empty_database(url: str) -> None:
     program = "import asyncio, sys; from resolver.portal.store import Store; s = asyncio.run(Store.open(sys.argv[1]))"
     processes = [subprocess.Popen([sys.executable, "-c", program, url], stderr=subprocess.PIPE) for _ in range(3)]
-    ends = [(process.communicate(timeout=60)[1], process.returncode) for process in processes]
+    ends = [(process.communicate(timeout=180)[1], process.returncode) for process in processes]
     assert [code for _, code in ends] == [0, 0, 0], ends
 
 
