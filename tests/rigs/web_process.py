@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
 from contextlib import contextmanager
@@ -34,14 +35,15 @@ class Running:
         """All that comes back until the server ends the connection; `and_no_more` tells it that this was all."""
         with socket.create_connection(where, timeout=PATIENCE) as connection:
             answer = b""
-            try:
+            # it may end before it has read all that is sent: what came back counts
+            with contextlib.suppress(ConnectionError):
                 connection.sendall(request)
+            with contextlib.suppress(OSError):  # ENOTCONN, likewise
                 if and_no_more:
                     connection.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(ConnectionError):
                 while part := connection.recv(65536):
                     answer += part
-            except ConnectionError:  # ended before it had read all that was sent: what came back counts
-                pass
             return answer
 
 
