@@ -61,5 +61,5 @@ impl Drop for Output {
 
 /// The file system's refusal, translated.
 pub(crate) fn unwritable(path: &Path, error: &io::Error) -> ListError {
-    ListError::new("unwritable", format!("{}: {error}", path.display()))
+    ListError::of_file("unwritable", path, error)
 }
