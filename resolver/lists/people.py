@@ -110,6 +110,8 @@ class People:
         )  # fmt: skip
         trouble = self._override(changed)
         self.write_again()
+        if trouble is None and self.overrides.unlogged:
+            trouble = "the override holds; the log cannot be written, and has it as soon as it can"
         say.warning(
             "%s is allowed until %s by %s: %s",
             new,
