@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 from blocklists import durable
 from blocklists import relief as relief_rules
 from blocklists.client import Client, translated
-from blocklists.errors import BlocklistError, VerifyError
+from blocklists.errors import BlocklistError, VerifyError, why
 from blocklists.fetch import Deadline, place
 from blocklists.head import MAX_RELIEF, Relief, Suspension
 
@@ -121,7 +121,7 @@ def _known(folder: Path) -> Relief | None:
     except FileNotFoundError:
         return None
     except (OSError, BlocklistError) as error:
-        raise VerifyError("storage", f"{folder / 'relief.json'} is damaged: {error}") from error
+        raise VerifyError("storage", f"{folder / 'relief.json'} is damaged: {why(error)}") from error
 
 
 def folder_name(source: Adopted) -> str:

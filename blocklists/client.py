@@ -20,7 +20,7 @@ from tuf.ngclient.fetcher import FetcherInterface
 
 from blocklists import repository
 from blocklists.document import DocumentError, StateError, TooLargeError
-from blocklists.errors import VerifyError
+from blocklists.errors import VerifyError, why
 from blocklists.head import HeadError, formerly, relief_path, spelt
 from blocklists.sealed.errors import SealError
 
@@ -198,4 +198,4 @@ def translated(name: str) -> Iterator[None]:
     except tuf_errors.DownloadError as error:
         raise VerifyError("unreachable", f"{name}: {error}") from error
     except (OSError, StorageError) as error:
-        raise VerifyError("storage", f"{name}: {error}") from error
+        raise VerifyError("storage", f"{name}: {why(error)}") from error

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from blocklists.text import shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MESSAGE = 600
 """Characters of a refusal at most: much of it was written by a host or a file that is not believed."""
@@ -35,3 +40,11 @@ class VerifyError(BlocklistError):
     def __init__(self, reason: str, message: str, *, hint: str | None = None) -> None:
         super().__init__(shown(message, most=MESSAGE), hint=hint and shown(hint, most=MESSAGE))
         self.reason = reason
+
+
+def why(error: Exception, of: Path | str | None = None) -> str:
+    """The reason as part of a sentence: the system's words without its number, and the file where the sentence does not
+    name it already (`of`)."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error) or type(error).__name__
+    return f"{error.strerror}: {error.filename}" if error.filename not in {None, str(of)} else error.strerror

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import dns.name
 import dns.tsig
 
-from blocklists.errors import BlocklistError
+from blocklists.errors import BlocklistError, why
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ def read(path: Path) -> dns.tsig.Key:
     try:
         status, text = path.stat(), path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
-        raise TsigKeyError(f"the TSIG key {path} cannot be read ({error})") from error
+        raise TsigKeyError(f"the TSIG key {path} cannot be read ({why(error, path)})") from error
     if status.st_mode & 0o007:
         raise TsigKeyError(f"the TSIG key {path} can be read by everybody", hint=f"chmod o= {path}")
     found = _KEY.fullmatch(_COMMENT.sub("", text))

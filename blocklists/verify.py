@@ -40,7 +40,7 @@ from blocklists.client import Client, translated
 from blocklists.delta import Before, Made, apply
 from blocklists.document import DocumentError, Summary
 from blocklists.entry import as_text, as_time
-from blocklists.errors import BlocklistError, VerifyError
+from blocklists.errors import BlocklistError, VerifyError, why
 from blocklists.fetch import Deadline, place
 from blocklists.head import (
     MAX_HEAD,
@@ -296,7 +296,7 @@ def _prove(verified: Verified | Seen) -> None:
         document.check_state(verified.lines, expected=verified.head.summary())
     except (OSError, DocumentError) as error:
         verified.lines.unlink(missing_ok=True)
-        raise VerifyError("storage", f"{verified.lines}: {error}", hint=AGAIN) from None
+        raise VerifyError("storage", f"{verified.lines}: {why(error, verified.lines)}", hint=AGAIN) from None
 
 
 def marks_beside(lines: Path) -> Path:

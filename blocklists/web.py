@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuf.api.exceptions import DownloadHTTPError
 
-from blocklists.errors import VerifyError
+from blocklists.errors import VerifyError, why
 from blocklists.fetch import CHUNK
 from blocklists.text import shown
 
@@ -54,7 +54,9 @@ class Access:
             if self.certificate is not None:
                 made.load_cert_chain(self.certificate, self.key)
         except (OSError, ValueError) as error:
-            raise VerifyError("storage", f"{self.certificate or self.ca} is no certificate to use: {error}") from None
+            raise VerifyError(
+                "storage", f"{self.certificate or self.ca} is no certificate to use: {why(error)}"
+            ) from None
         return made
 
     def headers(self) -> dict[str, str]:

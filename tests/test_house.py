@@ -34,6 +34,7 @@ OPENED = {
     "cli/status.py": {"run_dir"},  # the room that is left
 }
 # Who may import what talks to a terminal or to Prometheus.
+SAYS = {"str", "info", "warning", "error", "exception"}
 SCREENS, METRICS = {"click", "rich"}, {"prometheus_client"}
 
 
@@ -100,6 +101,32 @@ def test_the_terminal_belongs_to_the_commands(path: Path) -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     }
     assert prints == set(), "print"
+
+
+def said_raw(path: Path) -> list[int]:
+    """Lines in which a handler of system errors puts the error itself into a sentence, or hands it to a log."""
+    lines: list[int] = []
+    for handler in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(handler, ast.ExceptHandler) or handler.name is None or handler.type is None:
+            continue
+        if "OSError" not in {node.id for node in ast.walk(handler.type) if isinstance(node, ast.Name)}:
+            continue
+        for node in ast.walk(handler):
+            said: list[ast.expr] = []
+            if isinstance(node, ast.FormattedValue):
+                said = [node.value]
+            elif isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in SAYS:
+                said = node.args
+            lines += [one.lineno for one in said if isinstance(one, ast.Name) and one.id == handler.name]
+    return lines
+
+
+@pytest.mark.parametrize(
+    "path", [*modules("blocklists"), *modules("resolver")], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_a_system_error_is_said_in_words_without_its_number(path: Path) -> None:
+    """`blocklists.errors.why` words it: "[Errno 13]" helps nobody."""
+    assert said_raw(path) == []
 
 
 def test_prometheus_is_known_to_the_host_and_to_one_module_a_process() -> None:

@@ -35,6 +35,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from blocklists.errors import why
 from blocklists.importers.source import SourceError
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def load(path: Path) -> Mapping:
     try:
         return parse(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path}: {error}") from None
+        raise SourceError(f"{path}: {why(error, path)}") from None
 
 
 def parse(text: str, place: str) -> Mapping:

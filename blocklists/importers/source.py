@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from blocklists import compression
 from blocklists.compression import CompressionError
-from blocklists.errors import BlocklistError
+from blocklists.errors import BlocklistError, why
 from resolver._core import lines_in
 
 if TYPE_CHECKING:
@@ -63,9 +63,8 @@ def octets(path: Path, *, size: int = MAX_SIZE) -> Iterator[bytes]:
                 yield block
                 done += len(block)
     except (OSError, CompressionError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         where = f"{path}, after {done:,} octets" if done else str(path)
-        raise SourceError(f"{where}: {reason}", hint=getattr(error, "hint", None)) from None
+        raise SourceError(f"{where}: {why(error, path)}", hint=getattr(error, "hint", None)) from None
 
 
 def text(path: Path, *, size: int = MAX_SIZE, encoding: str | None = None) -> Iterator[str]:

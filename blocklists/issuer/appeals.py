@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from blocklists import bundle, durable
 from blocklists.bundle import Appeal, BundleError
 from blocklists.entry import as_time
+from blocklists.errors import why
 from blocklists.issuer import sealing, vault
 from blocklists.issuer.reader import InboxError, reader_key
 
@@ -61,7 +62,7 @@ def providers(desk: Desk) -> Mapping[str, str]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, AttributeError) as error:
-        raise InboxError(f"{path} cannot be read ({error})") from error
+        raise InboxError(f"{path} cannot be read ({why(error, path)})") from error
 
 
 def take_in(desk: Desk, data: bytes) -> tuple[str, list[Appeal]]:
@@ -95,7 +96,7 @@ def inbox(desk: Desk) -> list[Waiting]:
             fields = json.loads(data if path.suffix == ".json" else vault.opened(data, desk.ask()))
             found.append(Waiting(fields.pop("provider"), bundle.read(Appeal(**fields), key)))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InboxError(f"{path} cannot be read ({error})") from error
+            raise InboxError(f"{path} cannot be read ({why(error, path)})") from error
     return sorted(found, key=lambda one: (one.appeal.due, one.appeal.appeal))
 
 

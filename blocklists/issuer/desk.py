@@ -33,7 +33,7 @@ from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
 from blocklists import durable, head
 from blocklists.delta import Before
-from blocklists.errors import BlocklistError
+from blocklists.errors import BlocklistError, why
 from blocklists.head import Head, HeadError, Issuer, Relief, head_path, lists_in, relief_path, spelt
 from blocklists.issuer import names, vault
 from blocklists.issuer.keys import DESK, Keyring
@@ -183,7 +183,7 @@ class Desk:
                 _load(folder / f"{versions[f'{RELIEF}.json'].version}.{RELIEF}.json", Targets),
             )  # fmt: skip
         except (OSError, LookupError, ValueError, RepositoryError) as error:
-            raise DeskError(f"{folder} is damaged: {error}", hint=RESTORE) from None
+            raise DeskError(f"{folder} is damaged: {why(error)}", hint=RESTORE) from None
 
     def roots(self) -> list[Path]:
         """The files of the published roots, from the first on, as clients walk them: as far as none is missing."""

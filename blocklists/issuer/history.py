@@ -22,7 +22,7 @@ from blocklists import delta, document, durable
 from blocklists.delta import ADDED, REMOVED
 from blocklists.document import MAX_SIZE
 from blocklists.entry import as_text
-from blocklists.errors import BlocklistError
+from blocklists.errors import BlocklistError, why
 from blocklists.head import Head, head_path, lists_in, spelt
 from blocklists.repository import LIFETIMES, ROOT, TARGETS
 from blocklists.sealed import lines as sealed_lines
@@ -181,7 +181,7 @@ def _targets(desk: Desk, version: int) -> Metadata[Targets]:
     try:
         loaded: Metadata[Targets] = Metadata.from_bytes(path.read_bytes())
     except (OSError, RepositoryError) as error:
-        raise HistoryError(f"{path.name}: {error}", hint="copy all that the web host has") from None
+        raise HistoryError(f"{path.name}: {why(error, path)}", hint="copy all that the web host has") from None
     if not isinstance(loaded.signed, Targets) or loaded.signed.version != version:
         raise HistoryError(f"{path.name} is {loaded.signed.type}, version {loaded.signed.version}")
     return loaded
@@ -203,7 +203,7 @@ def _published(desk: Desk, role: Targets, path: str) -> Path:
         with file.open("rb") as data:
             role.targets[spelt(role.targets, path) or path].verify_length_and_hashes(data)
     except (OSError, RepositoryError) as error:
-        raise HistoryError(f"{path}: {error}", hint="copy all that the web host has") from None
+        raise HistoryError(f"{path}: {why(error, path)}", hint="copy all that the web host has") from None
     return file
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ from blocklists.repository import LIFETIMES, ONLINE, RELIEF, ROOT, SNAPSHOT, TAR
 from blocklists.sealed.errors import SealError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -68,7 +69,10 @@ def publish(
     about, if they are known. Raises PublishError, VerifyError."""
     with desk.locked():
         recover(desk)
-        request, current = merge(requests), desk.current()
+        current = desk.current()
+        for copy in requests:
+            _strip(copy, current)
+        request = merge(requests)
         root = _check_signatures(desk, request, current)
         openers = _openers(desk, request)
         stage = desk.folder / "staged"
@@ -110,21 +114,13 @@ def recover(desk: Desk) -> bool:
 
 
 def _check_signatures(desk: Desk, request: Request, current: Current | None) -> Metadata[Root]:
-    """The root that decides; raises PublishError unless every role of the request has enough signatures under it. The
-    request keeps those signatures alone that hold."""
-    root = request.root or (current.root if current else None)
-    if root is None:
-        raise PublishError("the desk has published no root, and the request brings none")
+    """The root that decides; raises PublishError unless every role of the request has enough signatures under it."""
+    root = _root(request, current)
     try:
-        if request.root is not None:
-            _hold(ROOT, request.root, request.root.signed, *([current.root.signed] if current is not None else []))
-        if request.targets is not None:
-            _hold(TARGETS, request.targets, root.signed)
+        for role, signed, delegators in _delegated(request, current):
+            for delegator in delegators:
+                delegator.verify_delegate(role, signed.signed_bytes, signed.signatures)
         if request.relief is not None:
-            targets = request.targets or (current.targets if current else None)
-            if targets is None:
-                raise PublishError("a relief before any targets")
-            _hold(RELIEF, request.relief, targets.signed)
             withdraw.check_relief(desk, request)
             withdraw.check_deciders(desk, request)
     except (RepositoryError, ValueError) as error:
@@ -139,14 +135,37 @@ def _check_signatures(desk: Desk, request: Request, current: Current | None) -> 
     return root
 
 
-def _hold(role: str, metadata: Metadata[Any], *delegators: Root | Targets) -> None:
-    """Leave a role the signatures that hold under one of these; raises RepositoryError where one has not enough."""
-    signed: set[str] = set()
-    for delegator in delegators:
-        delegator.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
-        signed |= delegator.get_verification_result(role, metadata.signed_bytes, metadata.signatures).signed.keys()
-    for keyid in metadata.signatures.keys() - signed:
-        del metadata.signatures[keyid]
+def _strip(request: Request, current: Current | None) -> None:
+    """Leave a copy the signatures that hold, so that none can take a valid one's place in another copy."""
+    for role, metadata, delegators in _delegated(request, current):
+        signed: set[str] = set()
+        for delegator in delegators:
+            with suppress(ValueError):  # it delegates no such role, which is said where signatures are counted
+                found = delegator.get_verification_result(role, metadata.signed_bytes, metadata.signatures)
+                signed |= found.signed.keys()
+        for keyid in metadata.signatures.keys() - signed:
+            del metadata.signatures[keyid]
+
+
+def _delegated(request: Request, current: Current | None) -> Iterator[tuple[str, Metadata[Any], list[Root | Targets]]]:
+    """Each role of the request, with what says who may sign it. Raises PublishError where nothing does."""
+    root = _root(request, current)
+    if request.root is not None:
+        yield ROOT, request.root, [request.root.signed, *([current.root.signed] if current is not None else [])]
+    if request.targets is not None:
+        yield TARGETS, request.targets, [root.signed]
+    if request.relief is not None:
+        targets = request.targets or (current.targets if current else None)
+        if targets is None:
+            raise PublishError("a relief before any targets")
+        yield RELIEF, request.relief, [targets.signed]
+
+
+def _root(request: Request, current: Current | None) -> Metadata[Root]:
+    root = request.root or (current.root if current else None)
+    if root is None:
+        raise PublishError("the desk has published no root, and the request brings none")
+    return root
 
 
 def _is_newer(role: str, metadata: Metadata[Targets], current: Current | None) -> bool:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from blocklists import durable
-from blocklists.errors import BlocklistError
+from blocklists.errors import BlocklistError, why
 
 if TYPE_CHECKING:
     from blocklists.issuer.desk import Desk
@@ -35,7 +35,7 @@ def reader_key(desk: Desk) -> X25519PrivateKey:
         )
         durable.replace(path, pem, mode=0o600)
     except (OSError, ValueError) as error:
-        raise InboxError(f"{path} cannot be read ({error})") from error
+        raise InboxError(f"{path} cannot be read ({why(error, path)})") from error
     if not isinstance(key, X25519PrivateKey):
         raise InboxError(f"{path} is not an X25519 key")
     return key

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from blocklists import delta, document, durable
 from blocklists.delta import ADDED, REMOVED
-from blocklists.errors import BlocklistError
+from blocklists.errors import BlocklistError, why
 from blocklists.head import check_list
 from blocklists.issuer import names, vault
 from blocklists.issuer.names import Names
@@ -108,7 +108,7 @@ def sealing(desk: Desk, name: str) -> Sealing | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, SealError) as error:
-        raise SealingError(f"{path} cannot be read ({error})") from None
+        raise SealingError(f"{path} cannot be read ({why(error, path)})") from None
 
 
 def header_of(desk: Desk, name: str) -> str | None:

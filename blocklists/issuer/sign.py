@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from securesystemslib.exceptions import Error as SigningError
 from tuf.api.exceptions import RepositoryError
 
-from blocklists.errors import BlocklistError
+from blocklists.errors import BlocklistError, why
 from blocklists.issuer.known import pin
 from blocklists.issuer.request import ROLES, merge
 from blocklists.repository import RELIEF, ROOT, public_form, relief_keys
@@ -51,7 +51,7 @@ def sign(reviewed: Review, keyring: Keyring, passphrase: Passphrase) -> Request:
             try:
                 metadata.sign(keyring.signer(role, passphrase, key), append=True)
             except (RepositoryError, SigningError, ValueError, OSError) as error:
-                raise SignError(f"{keyring.card.name} could not sign {role}: {error}") from None
+                raise SignError(f"{keyring.card.name} could not sign {role}: {why(error)}") from None
             signed += 1
     if not signed:
         raise SignError(f"no key of {keyring.card.name} decides on anything in this request")

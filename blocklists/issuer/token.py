@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 from securesystemslib.exceptions import Error as SigningError
 from securesystemslib.signer import HSMSigner, Signer
 
-from blocklists.errors import BlocklistError
+from blocklists.errors import BlocklistError, why
 from blocklists.unloaded import load_pkcs11
 
 if TYPE_CHECKING:
@@ -77,4 +77,4 @@ def _translated(uri: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError, RuntimeError, SigningError) as error:  # PKCS11Error is a RuntimeError
-        raise TokenError(f"{uri}: {str(error) or type(error).__name__}", hint=HINT) from error
+        raise TokenError(f"{uri}: {why(error)}", hint=HINT) from error

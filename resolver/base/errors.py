@@ -9,10 +9,3 @@ class ResolverError(Exception):
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
-
-
-def why(error: Exception) -> str:
-    """The reason as part of a sentence: the system's words without its number, and the file."""
-    if not isinstance(error, OSError) or not error.strerror:
-        return str(error)
-    return f"{error.strerror}: {error.filename}" if error.filename else error.strerror

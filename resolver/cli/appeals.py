@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 import click
 
 from blocklists.counted import counted
-from resolver.base.errors import why
+from blocklists.errors import why
 from resolver.cli.choosing import Which, choosing, chosen
 from resolver.cli.options import Span, as_json, located, say, use_password
 

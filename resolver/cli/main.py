@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from blocklists.errors import BlocklistError
+from blocklists.errors import BlocklistError, why
 from blocklists.text import shown
-from resolver.base.errors import ResolverError, why
+from resolver.base.errors import ResolverError
 from resolver.cli.options import located
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from blocklists.counted import counted
-from resolver.base.errors import why
+from blocklists.errors import why
 from resolver.cli.options import as_json, legible, located, say, warn
 
 if TYPE_CHECKING:

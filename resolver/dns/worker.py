@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Literal
 
 import uvloop
 
+from blocklists.errors import why
 from resolver._core import LIFE, CoreError, Plane, set_latency_sensitive
 from resolver.base.journal import about
 from resolver.config.sealed import unsealed
@@ -102,7 +103,7 @@ class Worker:
         except (CoreError, OSError) as wrong:
             self._files.counters.unlink(missing_ok=True)
             plane = Plane(settings)  # raises again if the reason is another
-            self._alarm("counters", f"what worker {self._index} counts is seen by nobody: {wrong}")
+            self._alarm("counters", f"what worker {self._index} counts is seen by nobody: {why(wrong)}")
         return plane
 
     # -- serving

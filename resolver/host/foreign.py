@@ -7,7 +7,7 @@ of them. Rules:
   The kernel gives each a share of the queries, and neither notices; the answers of the other are not blocked.
 - A socket counts where it listens at the same port and the same address, or where one of the two is the wildcard of
   that family. A resolver at another address of this host does not matter.
-- Sockets differ by their inodes, which /proc/net/udp(6) and /proc/net/tcp(6) show to everybody.
+- Sockets differ by their inodes, which the kernel's tables show to everybody.
 - Only root and the same user see the holder of a socket (/proc/PID/fd). The supervisor's unit hides other processes, so
   the supervisor names the socket's user, and `status`, typed by root, the program.
 """
@@ -16,20 +16,18 @@ from __future__ import annotations
 
 import contextlib
 import pwd
-import re
-import sys
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resolver.config.values import Endpoint
+from resolver.host import socket_table
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Mapping
+
+    from resolver.config.values import Endpoint
 
 PROC = Path("/proc")
-_LISTENING = {"tcp": "0A", "udp": "07"}  # the kernel's TCP_LISTEN, and TCP_CLOSE for a socket that is not connected
 _WILDCARDS = ("0.0.0.0", "::")
 
 
@@ -53,13 +51,12 @@ class Foreign:
 def foreign(own: Iterable[Endpoint], inodes: Collection[int], proc: Path = PROC) -> list[Foreign]:
     """Sockets that listen at an address of `own` and are none of `inodes`."""
     endpoints = list(own)
-    found = []
-    for transport in ("udp", "tcp"):
-        for table in (transport, f"{transport}6"):
-            for at, uid, inode in _listening(proc / "self" / "net" / table, transport):
-                if inode not in inodes and any(_meet(at, endpoint) for endpoint in endpoints):
-                    found.append(Foreign(transport.upper(), str(at), inode, _user(uid)))
-    return found
+    return [
+        Foreign(transport.upper(), str(row.at), row.inode, _user(row.uid))
+        for transport in ("udp", "tcp")
+        for row in socket_table.listening(transport, proc / "self" / "net")
+        if row.inode not in inodes and any(_meet(row.at, endpoint) for endpoint in endpoints)
+    ]
 
 
 def programs(inodes: Collection[int], proc: Path = PROC) -> Mapping[int, str]:
@@ -83,30 +80,6 @@ def _meet(one: Endpoint, other: Endpoint) -> bool:
     if one.port != other.port or one.ipv6 != other.ipv6:
         return False
     return one.host == other.host or bool({one.host, other.host} & set(_WILDCARDS))
-
-
-def _listening(table: Path, transport: str) -> Iterator[tuple[Endpoint, int, int]]:
-    """Address, uid and inode of each socket that listens (proc_net(5)); nothing where the kernel has no such table."""
-    try:
-        lines = table.open(encoding="ascii")
-    except OSError:
-        return
-    with lines:
-        next(lines, None)
-        for line in lines:
-            columns = line.split()
-            if columns[3] != _LISTENING[transport]:
-                if transport == "tcp":  # listening sockets stand first; connections may be very many
-                    return
-                continue
-            host, _, port = columns[1].partition(":")
-            yield Endpoint(_address(host), int(port, 16)), int(columns[7]), int(columns[9])
-
-
-def _address(digits: str) -> str:
-    """Of words of 32 bits in this machine's order."""
-    octets = b"".join(int(word, 16).to_bytes(4, sys.byteorder) for word in re.findall("." * 8, digits))
-    return str(IPv4Address(octets) if len(octets) == 4 else IPv6Address(octets))
 
 
 def _user(uid: int) -> str:

@@ -27,7 +27,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 
-from resolver.base.errors import ResolverError, why
+from blocklists.errors import why
+from resolver.base.errors import ResolverError
 from resolver.config.values import Endpoint
 from resolver.ipc import rpz_status, worker_counters
 

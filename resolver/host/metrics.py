@@ -11,7 +11,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from pathlib import Path
 from socketserver import TCPServer
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -22,12 +21,14 @@ from prometheus_client.registry import Collector
 
 from resolver._core import COUNTERS
 from resolver.base.errors import ResolverError
+from resolver.host.socket_table import NET, listening
 from resolver.host.zone_metrics import Zones
 from resolver.ipc import worker_counters
 from resolver.policy.exceptions import read as read_exceptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
     from wsgiref.types import WSGIApplication
 
     from prometheus_client.metrics_core import Metric
@@ -110,7 +111,6 @@ _LABELLED: dict[str, tuple[str, str, dict[str, str]]] = {
         },
     ),
 }
-PROC = Path("/proc/self/net")  # visible also in a sandbox that hides all of /proc but processes
 # prefix of the counters -> (family, help)
 _HISTOGRAMS = {
     "upstream_rtt_": ("stopsign_upstream_rtt_seconds", "How long upstreams took to answer over UDP."),
@@ -125,8 +125,8 @@ _SINGLE = {name for _, _, by_label in _LABELLED.values() for name in by_label.va
 class Workers(Collector):
     """The workers' counters as metric families."""
 
-    def __init__(self, places: Places, udp_ports: Callable[[], set[int]] = set, proc: Path = PROC) -> None:
-        self._places, self._udp_ports, self._proc = places, udp_ports, proc
+    def __init__(self, places: Places, udp_ports: Callable[[], set[int]] = set, net: Path = NET) -> None:
+        self._places, self._udp_ports, self._net = places, udp_ports, net
 
     def collect(self) -> Iterator[Metric]:
         living = worker_counters.workers(self._places)
@@ -149,7 +149,7 @@ class Workers(Collector):
                 yield CounterMetricFamily(f"stopsign_{name}", about, value=sums[name])
         yield from _workers(living)
         drops = CounterMetricFamily("stopsign_kernel_drops", "Datagrams that the kernel dropped: the socket was full.")
-        drops.add_metric([], kernel_drops(self._udp_ports(), self._proc))
+        drops.add_metric([], kernel_drops(self._udp_ports(), self._net))
         yield drops
         others = GaugeMetricFamily(
             "stopsign_foreign_sockets", "Sockets of other programs where DNS listens.", labels=["transport"]
@@ -234,19 +234,9 @@ def _workers(living: Sequence[worker_counters.Worker]) -> Iterator[Metric]:
     yield from (age, entries, generation, alarms, up, ends)
 
 
-def kernel_drops(ports: set[int], proc: Path = PROC) -> int:
-    """Datagrams for these UDP ports that the kernel dropped (the last column of /proc/net/udp and udp6)."""
-    dropped = 0
-    for table in ("udp", "udp6"):
-        try:
-            lines = (proc / table).read_text(encoding="ascii").splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            columns = line.split()
-            if int(columns[1].rpartition(":")[2], 16) in ports:
-                dropped += int(columns[-1])
-    return dropped
+def kernel_drops(ports: set[int], net: Path = NET) -> int:
+    """Datagrams for these UDP ports that the kernel dropped."""
+    return sum(int(row.last) for row in listening("udp", net) if row.at.port in ports)
 
 
 class Exposition:

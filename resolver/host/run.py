@@ -20,6 +20,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from blocklists.errors import why
 from resolver.base.errors import ResolverError
 from resolver.base.journal import about
 from resolver.base.wings import WINGS
@@ -219,7 +220,7 @@ class Provider:
                 for name in (name for name in self.supervisor.names if not name.startswith("dns-")):
                     await self.supervisor.restart(name)
             except (OSError, ResolverError) as wrong:
-                log.error("%s is not whole: %s", places.run_dir, wrong)  # noqa: TRY400
+                log.error("%s is not whole: %s", places.run_dir, why(wrong))  # noqa: TRY400
 
     async def look_around(self) -> None:
         """As long as this host runs."""

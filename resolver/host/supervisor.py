@@ -25,6 +25,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+from blocklists.errors import why
 from resolver.base import atomic
 from resolver.base.journal import about
 from resolver.host.service import LARGEST, START, WORD, Adopted, Process, Service, spawn
@@ -173,7 +174,7 @@ class Supervisor:
             try:
                 return self._start_process(slot.service)
             except OSError as wrong:
-                log.error("%s cannot be started (%s); again in %.2g s", slot.service.name, wrong, LONGEST_WAIT)  # noqa: TRY400
+                log.error("%s cannot be started (%s); again in %.2g s", slot.service.name, why(wrong), LONGEST_WAIT)  # noqa: TRY400
             await asyncio.sleep(LONGEST_WAIT)
 
     async def _successor(self, service: Service) -> Process | None:
@@ -181,7 +182,7 @@ class Supervisor:
         try:
             new = self._start_process(service)
         except OSError as wrong:
-            log.error("%s cannot be started (%s)", service.name, wrong)  # noqa: TRY400
+            log.error("%s cannot be started (%s)", service.name, why(wrong))  # noqa: TRY400
             return None
         waits = {asyncio.create_task(new.serving.wait()), asyncio.create_task(new.ended.wait())}
         await asyncio.wait(waits, timeout=START, return_when=asyncio.FIRST_COMPLETED)

@@ -15,6 +15,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from blocklists.errors import why
 from resolver.base import atomic
 from resolver.base.timestamps import as_time
 
@@ -61,7 +62,7 @@ def read(places: Places) -> list[Decision]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        log.warning("the decisions on appeals cannot be read (%s)", error)
+        log.warning("the decisions on appeals cannot be read (%s)", why(error))
         return []
     return [decision for one in told if (decision := _decision(one))] if isinstance(told, list) else []
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blocklists import durable
-from resolver.base.errors import ResolverError, why
+from blocklists.errors import why
+from resolver.base.errors import ResolverError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,10 +81,12 @@ def _lock(descriptor: int, folder: Path, key: str, patience: float = 0.0) -> Non
 
 
 def is_held(places: Places) -> bool:
-    """By proc_locks(5): to try the lock could keep a supervisor from taking it."""
+    """By proc_locks(5): to try the lock could keep a supervisor from taking it. The kernel hands the table over page by
+    page, so that one look may miss a row."""
     try:
         inode = places.supervisor_lock.stat().st_ino
-        held = [line.split() for line in Path("/proc/locks").read_text(encoding="ascii").splitlines()]
+        lines = [line for _ in range(2) for line in Path("/proc/locks").read_text(encoding="ascii").splitlines()]
+        held = [line.split() for line in lines]
     except OSError:
         return False
     return any("FLOCK" in words and words[-3].endswith(f":{inode}") for words in held)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from blocklists import delta, durable
 from blocklists.document import MAX_SIZE, read_lines
-from blocklists.errors import BlocklistError
+from blocklists.errors import BlocklistError, why
 from resolver._core import CoreError
 from resolver.base.timestamps import as_text, as_time
 from resolver.lists import evidence
@@ -71,7 +71,7 @@ def read(path: Path) -> Live:
             raise ValueError(f"format {meta.format!r}")
         return Live(meta.generation, meta.lists, as_text(as_time(meta.compiled)), there=True)
     except (CoreError, OSError, ValueError) as error:
-        return Live(damage=f"{path}: {error}")
+        return Live(damage=f"{path}: {why(error, path)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +101,11 @@ def bring_up(planned: Plan, places: Places, ledger: Ledger, *, now: float, live:
             _build_durably(planned, places, ledger, known, number, now)
         except (LedgerError, CoreError, OSError) as error:
             if before.there and before.lists == planned.lists:
-                return Outcome(before, changed=False, trouble=str(error))
+                return Outcome(before, changed=False, trouble=why(error))
             if not _only_less(planned, places, before if before.there else kept):
                 raise
             generations.keep(places, before.generation)
-            return _from_memory(planned, places, number, now, str(error))
+            return _from_memory(planned, places, number, now, why(error))
     elif before.there and before.lists == planned.lists:
         return Outcome(before, changed=False)
     generations.keep(places, before.generation)

@@ -33,7 +33,7 @@ from blocklists.counted import counted
 from blocklists.document import MAX_SIZE, DocumentError
 from blocklists.download import How, Signature, download
 from blocklists.entry import Entry
-from blocklists.errors import BlocklistError, VerifyError
+from blocklists.errors import BlocklistError, VerifyError, why
 from blocklists.fetch import Deadline
 from blocklists.head import Basis as Ground
 from blocklists.importers import formats
@@ -122,7 +122,7 @@ def _proven(known: Bridged, places: ListPlaces) -> Crossing:
     try:
         document.check_state(path, expected=document.Summary(known.entries, known.size, known.state))
     except (OSError, DocumentError) as error:
-        raise VerifyError("storage", f"{path}: {error}") from error
+        raise VerifyError("storage", f"{path}: {why(error, path)}") from error
     return Crossing(known, path, None)
 
 
@@ -297,7 +297,7 @@ def _ends(known: Bridged, places: ListPlaces) -> dict[str, str]:
     try:
         return {one.reference: one.expires for one in document.read(path, size=MAX_SIZE)}
     except (OSError, DocumentError) as error:
-        raise VerifyError("storage", f"{path}: {error}") from error
+        raise VerifyError("storage", f"{path}: {why(error, path)}") from error
 
 
 def _kept(entries: list[Entry], known: Bridged, terms: Terms) -> tuple[Bridged, Path]:

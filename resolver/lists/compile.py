@@ -15,6 +15,7 @@ import zstandard
 
 from blocklists import durable
 from resolver import _core
+from resolver.base import atomic
 from resolver.base.timestamps import as_text
 from resolver.config.schema_lists import EDE, MAX_LISTS
 from resolver.lists.shadow import MARK
@@ -123,10 +124,9 @@ def build(planned: Plan, output: Path, *, generation: int, now: float) -> None:
 
 
 def nothing(places: Places) -> Path:
-    """An empty document, for a list of which nothing is applied."""
+    """An empty document, for a list of which nothing is applied. Written each time: workers may write there too."""
     path = places.run_dir / "nothing.zst"
-    if not path.exists():
-        durable.replace(path, zstandard.ZstdCompressor().compress(b""))
+    atomic.replace(path, zstandard.ZstdCompressor().compress(b""))
     return path
 
 

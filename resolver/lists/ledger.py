@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from resolver.base.errors import ResolverError, why
+from blocklists.errors import why
+from resolver.base.errors import ResolverError
 from resolver.log.writer import Event, Log
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from blocklists.errors import why
 from blocklists.text import shown
-from resolver.base.errors import ResolverError, why
+from resolver.base.errors import ResolverError
 from resolver.base.journal import about
 from resolver.base.timestamps import as_text
 from resolver.lists.ledger import Event, Ledger, LedgerError
@@ -109,6 +110,8 @@ class People:
         )  # fmt: skip
         trouble = self._override(changed)
         self.write_again()
+        if trouble is None and self.overrides.unlogged:
+            trouble = "the override holds; the log cannot be written, and has it as soon as it can"
         say.warning(
             "%s is allowed until %s by %s: %s",
             new,

@@ -18,7 +18,8 @@ import publicsuffixlist
 from blocklists import compression
 from blocklists.admissible import PROTECTED
 from blocklists.compression import CompressionError
-from resolver.base.errors import ResolverError, why
+from blocklists.errors import why
+from resolver.base.errors import ResolverError
 from resolver.config.values import domain_name
 from resolver.lists.infrastructure import SHARED
 

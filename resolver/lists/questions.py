@@ -14,7 +14,8 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from resolver.base.errors import ResolverError, why
+from blocklists.errors import why
+from resolver.base.errors import ResolverError
 from resolver.base.hourly import LIMIT, Hourly
 from resolver.base.stored import StateError, Stored, load, store
 from resolver.lists.ledger import Event

@@ -14,9 +14,9 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from blocklists.errors import BlocklistError, VerifyError
+from blocklists.errors import BlocklistError, VerifyError, why
 from resolver._core import CoreError
-from resolver.base.errors import ResolverError, why
+from resolver.base.errors import ResolverError
 from resolver.base.journal import about
 from resolver.base.stored import StateError, load, store
 from resolver.base.timestamps import as_text, as_time

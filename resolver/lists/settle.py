@@ -10,8 +10,8 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
+from blocklists.errors import why
 from resolver._core import CoreError
-from resolver.base.errors import why
 from resolver.base.journal import about
 from resolver.lists import activate
 from resolver.lists.ledger import LedgerError

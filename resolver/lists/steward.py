@@ -20,6 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from blocklists.counted import counted
+from blocklists.errors import why
 from resolver.base.errors import ResolverError
 from resolver.config.accepted import keep
 from resolver.config.sealed import USE, unsealed
@@ -152,7 +153,7 @@ class Steward:
             outcome = await self.work(self.register.refuse, source.name, error)
         except Exception as error:  # noqa: BLE001 - not the list's fault but ours: all else must go on
             say.exception("list %s: refreshing failed", source.name)
-            outcome = await self.work(self.register.refuse, source.name, VerifyError("storage", f"{error}"))
+            outcome = await self.work(self.register.refuse, source.name, VerifyError("storage", why(error)))
         await self.work(self.register.publish_lists)
         return outcome
 
@@ -178,7 +179,7 @@ class Steward:
         try:
             return metrics.expose(self.config, Lists(self.register.status))
         except OSError as error:
-            say.error("metrics are not served: %s", error)
+            say.error("metrics are not served: %s", why(error))
             return None
 
     async def _resolve(self) -> None:
@@ -200,7 +201,7 @@ class Steward:
                 if not await asyncio.to_thread(publish, self.config.places, self._clock()):
                     pause_of = TICK
             except (ResolverError, OSError) as error:
-                say.warning("the transparency report cannot be published: %s", error)
+                say.warning("the transparency report cannot be published: %s", why(error))
             await asyncio.sleep(pause_of)
 
     def _end(self) -> None:

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from blocklists import durable
-from resolver.base.errors import why
+from blocklists.errors import why
 from resolver.log.checkpoint import Checkpoint, open_checkpoint
 from resolver.log.disk import lock, unlock
 from resolver.log.errors import AuditError, MalformedError, MissingError, UntrueError

@@ -23,7 +23,8 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from blocklists import durable
-from resolver.base.errors import ResolverError, why
+from blocklists.errors import why
+from resolver.base.errors import ResolverError
 from resolver.portal.postgres import connect
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from blocklists import bundle, durable
+from blocklists.errors import why
 from blocklists.text import shown
-from resolver.base.errors import ResolverError, why
+from resolver.base.errors import ResolverError
 from resolver.base.timestamps import as_text
 from resolver.config.schema_portal import FACT
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from blocklists.errors import why
 from resolver.portal.postgres import connect
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ async def listen(url: str, wake: Callable[[], None], again: float = AGAIN) -> No
         try:
             connection = await connect(url)
         except OSError as error:
-            log.info("other hosts are asked every few seconds, not heard at once: %s", error)
+            log.info("other hosts are asked every few seconds, not heard at once: %s", why(error))
             await asyncio.sleep(again)
             continue
         ended = asyncio.Event()

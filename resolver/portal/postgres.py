@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from blocklists.errors import why
 from resolver.config.values import database_parts
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ async def connect(url: str, patience: float = PATIENCE) -> asyncpg.Connection:
         except asyncpg.TargetServerAttributeNotMatched:
             refusals.append(f"{host} is not of the kind that target_session_attrs asks for")
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            refusals.append(f"{host}: {error}")
+            refusals.append(f"{host}: {why(error)}")
         else:
             wire = connection._transport.get_extra_info("socket")  # asyncpg names it nowhere else
             if wire.family != socket.AF_UNIX:

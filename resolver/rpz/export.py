@@ -11,6 +11,7 @@ import subprocess
 from typing import TYPE_CHECKING, TextIO
 
 from blocklists import durable
+from blocklists.errors import why
 from resolver.rpz import knot6
 from resolver.rpz.zone import RpzError
 
@@ -53,7 +54,7 @@ def run_after(command: Sequence[str]) -> None:
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LONGEST, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise RpzError(f"the zone file is written, but {shown!r} cannot be run ({error})") from error
+        raise RpzError(f"the zone file is written, but {shown!r} cannot be run ({why(error)})") from error
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip()[-200:]
         raise RpzError(f"the zone file is written, but {shown!r} ended with {done.returncode}: {said}")

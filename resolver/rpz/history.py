@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from blocklists import durable
+from blocklists.errors import why
 from resolver._core import CoreError, policy_changes
 from resolver.rpz.zone import RpzError
 
@@ -110,7 +111,7 @@ def advance(folder: Path, zone: Zone, fresh: Path, names: int, now: float, *, la
         durable.replace(folder / "state.json", json.dumps(about).encode())
         return edition
     except (OSError, CoreError) as error:
-        raise RpzError(f"the zone {zone.origin} cannot be kept in {folder} ({error})") from error
+        raise RpzError(f"the zone {zone.origin} cannot be kept in {folder} ({why(error, folder)})") from error
 
 
 def sweep(edition: Edition) -> None:

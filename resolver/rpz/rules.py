@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from blocklists.errors import why
 from resolver._core import CoreError
 from resolver.policy.verdict import mask, names_of, switched_off
 from resolver.rpz.zone import RpzError
@@ -77,4 +78,4 @@ def write_rules(live: InForce, zone: Zone, wanted: frozenset[str] | None, output
             room=zone.room,
         )
     except (CoreError, OSError) as error:
-        raise RpzError(str(error)) from error
+        raise RpzError(why(error)) from error

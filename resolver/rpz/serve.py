@@ -14,6 +14,7 @@ import logging
 import ssl
 from typing import TYPE_CHECKING
 
+from blocklists.errors import why
 from resolver.rpz.answer import STRANGER, Reply, Transfer, at, decide
 from resolver.rpz.zone import RpzError
 
@@ -200,5 +201,5 @@ class Tls:
         try:
             context.load_cert_chain(self._certificate, self._private_key)
         except (OSError, ssl.SSLError) as error:
-            raise RpzError(f"{self._certificate} and its key cannot be used ({error})") from error
+            raise RpzError(f"{self._certificate} and its key cannot be used ({why(error)})") from error
         return context

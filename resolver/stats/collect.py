@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from blocklists import durable
+from blocklists.errors import why
 from resolver._core import CoreError
-from resolver.base.errors import ResolverError, why
+from resolver.base.errors import ResolverError
 from resolver.ipc.entry_hits import WrongFileError, generations, tell_operator, waiting
 from resolver.policy import look_up
 from resolver.policy.generations import Generations

@@ -467,6 +467,18 @@ def test_a_signature_that_does_not_hold_is_neither_published_nor_recorded(tmp_pa
     assert history.signers(desk, LIST, reference) == signed["targets"]
 
 
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_a_signature_that_does_not_hold_takes_no_valid_one_s_place(world: World, order: list[int]) -> None:
+    """In a copy that somebody damaged, or that was made to hinder the others."""
+    copies = signed_by(world, request_for(world, add=["new.example"]), "alice", "bob")
+    metadata = copies[1].targets
+    assert metadata is not None
+    keyid = world.signer("alice").card.keys["targets"].keyid
+    metadata.signatures[keyid] = Signature(keyid, "00" * 64)
+    published(world, [copies[at] for at in order])
+    assert world.listed(world.fetch()) == {*NAMES, "new.example"}
+
+
 def test_a_change_that_another_has_overtaken_is_not_published(world: World) -> None:
     late = signed_by(world, request_for(world, add=["late.example"]), "alice", "bob")
     world.rehearsal.change(LIST, add=["early.example"])

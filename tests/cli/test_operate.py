@@ -651,8 +651,11 @@ def test_what_the_kernel_dropped_is_read_from_its_own_table(tmp_path: Path) -> N
     header = (
         "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref  drops"
     )
-    row = " 1: {address} 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 12 2 0000000000000000 {drops}"
-    rows = [row.format(address="0100007F:0035", drops=7), row.format(address="0100007F:1388", drops=9)]
+    row = " 1: {address} 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 {inode} 2 0000000000000000 {drops}"
+    rows = [
+        row.format(address=address, inode=inode, drops=drops)
+        for address, inode, drops in (("0100007F:0035", 12, 7), ("0100007F:1388", 13, 9), ("0100007F:0035", 12, 7))
+    ]  # the first once more, as where another socket was closed meanwhile
     (tmp_path / "udp").write_text("\n".join([header, *rows]) + "\n")
     assert kernel_drops({53}, tmp_path) == 7
     assert kernel_drops({53, 5000}, tmp_path) == 16

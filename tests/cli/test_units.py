@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -278,6 +279,40 @@ def test_each_wing_lives_under_the_system_call_filter_of_its_unit(wing: str, tmp
         finally:
             process.kill()
             process.wait()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="acts as two users")
+def test_dns_writes_beside_the_steward_s_files_and_replaces_none() -> None:
+    """In a folder as systemd-tmpfiles makes it, whoever a worker is by now."""
+    line = re.search(r"^d /run/stopsign +(\d+) ", (ROOT / "systemd/stopsign.tmpfiles").read_text(), re.MULTILINE)
+    assert line is not None
+    dns, steward = 60_101, 60_102
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own is root's alone
+        run = Path(folder) / "run"
+        run.mkdir()
+        os.chown(run, steward, dns)
+        run.chmod(int(line[1], 8))
+        Path(folder).chmod(0o755)
+
+        def acted(user: int, command: list[str]) -> bool:
+            done = subprocess.run(command, user=user, group=user, extra_groups=[], capture_output=True, check=False)
+            return done.returncode == 0
+
+        def wrote(user: int, name: str, text: str) -> bool:
+            """Whether the user could put a file of its own under the name, as the program does."""
+            write = 'printf %s "$2" > "$1.$$.new" && { mv -fT "$1.$$.new" "$1" || { rm "$1.$$.new"; exit 1; }; }'
+            return acted(user, ["sh", "-c", write, "-", str(run / name), text])
+
+        for name in ("current.list", "passes.json"):
+            assert wrote(steward, name, "the steward's")
+            assert not wrote(dns, name, "a worker's")
+            assert not acted(dns, ["rm", "-f", str(run / name)])
+            assert wrote(steward, name, "later")
+            assert (run / name).read_text() == "later"
+        assert wrote(dns, "addresses.json", "one")
+        assert wrote(dns, "addresses.json", "two")
+        assert wrote(steward, "addresses.json", "a worker cannot keep a name from the steward")
+        assert sorted(path.name for path in run.iterdir()) == ["addresses.json", "current.list", "passes.json"]
 
 
 def test_systemd_is_to_open_a_udp_and_a_tcp_socket_a_worker_and_address(tmp_path: Path) -> None:

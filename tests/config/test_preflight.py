@@ -333,6 +333,25 @@ def test_what_is_below_the_state_folder_is_tried_too(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize(
+    ("mode", "steward", "replaces"), [(0o1771, 2, False), (0o771, 2, True), (0o751, 2, False), (0o771, 1, False)]
+)
+def test_dns_is_not_to_replace_what_the_steward_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, steward: int, replaces: bool
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    run.chmod(mode)
+    users = {
+        "stopsign-dns": User("stopsign-dns", 1, frozenset({os.getgid()})),
+        "stopsign-steward": User("stopsign-steward", steward, frozenset({3})),
+    }
+    monkeypatch.setattr(User, "named", staticmethod(lambda name, _group: users.get(name)))
+    said = [one.message for one in rights(configured(tmp_path), tmp_path / "stopsign.yaml") if not one.fatal]
+    wanted = f"without the sticky bit stopsign-dns may replace lists and exceptions in it: chmod 1771 {run}"
+    assert said == ([f"{run}: {wanted}"] if replaces else [])
+
+
+@pytest.mark.parametrize(
     ("found", "ours", "refused"),
     [
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import tempfile
@@ -197,3 +198,12 @@ def test_a_refused_document_leaves_the_old_file_alone(tmp_path: Path) -> None:
     assert (refused.value.kind, refused.value.line) == ("no-basis", 1)
     assert (tmp_path / "compiled").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.zst", "bad.zst", "compiled"]
+
+
+def test_a_link_where_the_file_is_made_leads_nowhere(tmp_path: Path) -> None:
+    """Processes that parse strangers' packets may write in the folder of the live list."""
+    (tmp_path / "key").write_text("of somebody else")
+    (tmp_path / f"compiled.{os.getpid()}.new").symlink_to(tmp_path / "key")
+    assert compiled(tmp_path, [entry("example.com", 1)]).entries == 1
+    assert (tmp_path / "key").read_text() == "of somebody else"
+    assert not (tmp_path / "compiled").is_symlink()

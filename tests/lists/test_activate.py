@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from blocklists import document
 from blocklists.errors import VerifyError
 from resolver.config.schema_lists import MAX_LISTS
 from resolver.lists.compile import Plan
@@ -337,3 +338,13 @@ def test_where_only_the_configuration_changes_the_leaf_says_that_nothing_is_adde
     world.lists = {"gambling": settings}
     world.restart()
     assert changes() == [*before, (0, 0)]
+
+
+def test_what_lies_in_run_dir_under_the_name_of_an_empty_list_is_none(tmp_path: Path) -> None:
+    """A worker may write there before the steward does."""
+    (tmp_path / "run").mkdir()
+    document.write(tmp_path / "run" / "nothing.zst", [make_entry("b.example")])
+    world = World(tmp_path, lists={"gambling": {}, "empty": {}})
+    world.take(1, ["a.example"])
+    assert world.active("a.example") == ["gambling"]
+    assert world.active("b.example") == []

@@ -67,19 +67,22 @@ def test_an_override_that_the_log_cannot_take_has_its_leaf_later_also_after_a_re
 ) -> None:
     with monkeypatch.context() as patched:
         patched.setattr("resolver.log.writer.Log.append_many", no_room)
-        world.register.people.allow("a.example", "subtree", "a hospital's", "root", 3600.0)
+        allowed = world.register.people.allow("a.example", "subtree", "a hospital's", "root", 3600.0)
+        assert allowed.trouble == "the override holds; the log cannot be written, and has it as soon as it can"
         assert any("the log cannot be written" in alarm for alarm in world.register.status()["alarms"])
         world.restart()
         world.clock.forward(hours=2)
         world.register.people.allow("b.example", "subtree", "one more", "root", 3600.0)
     world.register.tick()
+    assert world.register.people.allow("c.example", "subtree", "the last", "root", 3600.0).trouble is None
     told = [detail for _, detail in said_in_the_log(world, "override-set")]
     assert [(one["name"], one["since"]) for one in told] == [
-        ("a.example", "2026-11-22T12:00:00Z"), ("b.example", "2026-11-22T14:00:00Z")
+        ("a.example", "2026-11-22T12:00:00Z"), ("b.example", "2026-11-22T14:00:00Z"),
+        ("c.example", "2026-11-22T14:00:00Z"),
     ]  # fmt: skip
     assert Overrides.model_validate_json(world.config.places.overrides.read_bytes()).unlogged == ()
     world.register.tick()
-    assert [kind for kind, _ in world.leaves()].count("override-set") == 2
+    assert [kind for kind, _ in world.leaves()].count("override-set") == 3
 
 
 def test_an_override_is_set_in_the_log_before_it_is_lifted_there(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ use dnscore::plane as core;
 use dnscore::relay::health::{Fault, State};
 use dnscore::sketch::Sketch;
 use dnscore::streams;
-use dnscore::sys;
+use dnscore::sys::{self, in_words};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -56,8 +56,9 @@ impl Plane {
     fn new(settings: Given) -> PyResult<Plane> {
         let settings = settings.settings()?;
         let shown = settings.counters_path.clone().unwrap_or_default();
-        let inner = core::Plane::new(settings)
-            .map_err(|error| refused(format_args!("cannot make the plane (counters {}): {error}", shown.display())))?;
+        let inner = core::Plane::new(settings).map_err(|error| {
+            refused(format_args!("cannot make the plane (counters {}): {}", shown.display(), in_words(&error)))
+        })?;
         Ok(Plane { inner })
     }
 
@@ -82,7 +83,7 @@ impl Plane {
 
     fn listen(&mut self, fd: RawFd) -> PyResult<()> {
         let served = sys::with_borrowed(fd, |socket| self.inner.listen(socket));
-        served.map_err(|error| refused(format_args!("cannot listen on descriptor {fd}: {error}")))
+        served.map_err(|error| refused(format_args!("cannot listen on descriptor {fd}: {}", in_words(&error))))
     }
 
     #[pyo3(signature = (fd, kind = "tcp"))]
@@ -94,7 +95,7 @@ impl Plane {
             other => return Err(refused(format_args!("{other:?} is no kind of stream"))),
         };
         let served = sys::with_borrowed(fd, |socket| self.inner.listen_stream(socket, kind));
-        served.map_err(|error| refused(format_args!("cannot accept on descriptor {fd}: {error}")))
+        served.map_err(|error| refused(format_args!("cannot accept on descriptor {fd}: {}", in_words(&error))))
     }
 
     fn share(&mut self, tickets: [u8; streams::SECRET], period: u32, rotation: u32, quic: [u8; streams::SECRET]) {
@@ -219,7 +220,7 @@ impl Plane {
 
     fn count_in(&mut self, path: PathBuf, at: usize) -> PyResult<()> {
         let counted = self.inner.count_in(&path, at);
-        counted.map_err(|error| refused(format_args!("cannot count in {}: {error}", path.display())))
+        counted.map_err(|error| refused(format_args!("cannot count in {}: {}", path.display(), in_words(&error))))
     }
 
     fn set_shadow_lists(&mut self, lists: Vec<(u8, u8, String)>) {

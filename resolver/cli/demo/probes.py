@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from dnslib import DNSError
 
 from blocklists.counted import counted
+from blocklists.errors import why
 from resolver.cli.demo.questions import Transport, ask
 from resolver.cli.demo.tree import STOP_ADDRESS
 from resolver.log.errors import AuditError
@@ -113,7 +114,7 @@ class Prober:
         try:
             return ask(server, name, qtype, transport, edns=edns)
         except (OSError, DNSError) as wrong:
-            return f"no answer ({wrong})"
+            return f"no answer ({why(wrong)})"
 
     # -- HTTP
 
@@ -182,7 +183,7 @@ class Prober:
             text = response.read().decode("utf-8", "replace")
             return response.status, {k.lower(): v for k, v in response.getheaders()}, text
         except (OSError, http.client.HTTPException) as wrong:
-            return 0, {}, str(wrong)
+            return 0, {}, why(wrong)
         finally:
             connection.close()
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tuf.api.metadata import Metadata, Root
 from tuf.api.serialization import DeserializationError
 
+from blocklists.errors import why
 from blocklists.sealed import keys
 from blocklists.sealed.errors import SealError
 from resolver.base.dns_question import over_tcp
@@ -124,11 +125,11 @@ def _ports(config: Config, own: set[str]) -> Iterator[Finding]:
         for at, endpoint in enumerate(endpoints):
             for kind in kinds if str(endpoint) not in own else ():
                 if error := _unbindable(endpoint, kind):
-                    why = f"{endpoint} over {_over(kind)} cannot be opened ({error.strerror or error})"
-                    yield Finding(f"{key}[{at}]", why, denied=isinstance(error, PermissionError))
+                    closed = f"{endpoint} over {_over(kind)} cannot be opened ({why(error)})"
+                    yield Finding(f"{key}[{at}]", closed, denied=isinstance(error, PermissionError))
                 elif key == "dns.listen" and (silence := _unheard(endpoint, kind)):
-                    why = f"{endpoint} over {_over(kind)} does not hear this host's loopback ({silence})"
-                    yield Finding(f"{key}[{at}]", f"{why}: `stopsign health` would always say no")
+                    deaf = f"{endpoint} over {_over(kind)} does not hear this host's loopback ({silence})"
+                    yield Finding(f"{key}[{at}]", f"{deaf}: `stopsign health` would always say no")
 
 
 def _over(kind: socket.SocketKind) -> str:
@@ -153,7 +154,7 @@ def _unheard(endpoint: Endpoint, kind: socket.SocketKind) -> str | None:
                 asking.send(_ROOT_NS)
                 listener.recv(len(_ROOT_NS))
     except OSError as error:
-        return error.strerror or str(error)
+        return why(error)
     return None
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,6 +66,18 @@ def rights(config: Config, file: Path) -> Iterator[Finding]:
             continue
         if user is not None and why is not None:
             yield Finding(key, f"{why} by {user.name}, the user of its unit")
+    dns, steward, run_dir = users.get(DNS), users.get(STEWARD), config.places.run_dir
+    if dns is not None and steward is not None and _may_replace(dns, steward, run_dir):
+        unsafe = f"without the sticky bit {dns.name} may replace lists and exceptions in it: chmod 1771 {run_dir}"
+        yield Finding("run_dir", f"{run_dir}: {unsafe}", fatal=False)
+
+
+def _may_replace(one: User, owner: User, folder: Path) -> bool:
+    """Whether `one` may exchange files of `owner` in the folder, as far as this user can see."""
+    try:
+        return one.uid != owner.uid and one.may(folder, _WRITE) and not folder.stat().st_mode & stat.S_ISVTX
+    except OSError:
+        return False
 
 
 def kept(config: Config) -> Iterator[tuple[Path, int]]:

@@ -184,7 +184,12 @@ fn merge_names(sources: &[(u8, &Source<'_>)], max_size: u64, builder: &mut Build
 }
 
 fn named(source: &Source<'_>) -> impl Fn(ListError) -> ListError {
-    |error| ListError { reason: format!("{}: {}", source.document.display(), error.reason), ..error }
+    |error| {
+        let path = source.document.display().to_string();
+        // what the file system refuses names its file
+        let named = error.reason.starts_with(&path);
+        ListError { reason: if named { error.reason } else { format!("{path}: {}", error.reason) }, ..error }
+    }
 }
 
 pub(crate) fn references(texts: &[String]) -> Result<HashSet<Reference>, ListError> {

@@ -19,6 +19,7 @@ use super::output::{Output, unwritable};
 use super::pages::Pages;
 use super::types::ListError;
 use crate::narrow::to_u32;
+use crate::sys::in_words;
 
 const MAGIC: &[u8; 8] = b"STOPLIST";
 const FORMAT: u32 = 3;
@@ -157,13 +158,13 @@ pub(crate) struct Content {
 
 impl Content {
     pub fn open(path: &Path) -> Result<Self, ListError> {
-        let unreadable = |error: std::io::Error| ListError::new("unreadable", error.to_string());
+        let unreadable = |error: std::io::Error| ListError::new("unreadable", in_words(&error));
         let mut file = File::open(path).map_err(unreadable)?;
         Self::check(Pages::read(&mut file).map_err(unreadable)?)
     }
 
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ListError> {
-        Self::check(Pages::copy(bytes).map_err(|error| ListError::new("memory", error.to_string()))?)
+        Self::check(Pages::copy(bytes).map_err(|error| ListError::new("memory", in_words(&error)))?)
     }
 
     pub fn get(&self, section: Section) -> &[u8] {

@@ -73,7 +73,7 @@ impl Piece {
 impl Frames {
     /// Open a file of at most `size` octets uncompressed.
     pub fn open(path: &Path, size: u64) -> Result<Self, ListError> {
-        let unreadable = |error| ListError::new("unreadable", format!("{}: {error}", path.display()));
+        let unreadable = |error| ListError::of_file("unreadable", path, &error);
         let file = File::open(path).map_err(unreadable)?;
         let mut decoder = Decoder::new().map_err(unreadable)?;
         decoder.set_parameter(DParameter::WindowLogMax(MAX_WINDOW_LOG)).map_err(unreadable)?;

@@ -20,7 +20,9 @@ impl Output {
         let mut name = place.file_name().unwrap_or_default().to_os_string();
         name.push(format!(".{}.new", std::process::id()));
         let beside = place.with_file_name(name);
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&beside);
+        // a file of its own, whatever stands there: others may write in the folder, and a link would lead elsewhere
+        let _ = fs::remove_file(&beside);
+        let file = OpenOptions::new().write(true).create_new(true).open(&beside);
         let file = file.map_err(|error| unwritable(&beside, &error))?;
         Ok(Self { file, beside, place: place.into(), done: false })
     }
@@ -51,7 +53,7 @@ impl Write for Output {
 impl Drop for Output {
     fn drop(&mut self) {
         if !self.done {
-            // what is left after a crash is written over by the next attempt of the same process id, and never read
+            // what is left after a crash is removed by the next attempt of the same process id, and never read
             let _ = fs::remove_file(&self.beside);
         }
     }
@@ -59,5 +61,5 @@ impl Drop for Output {
 
 /// The file system's refusal, translated.
 pub(crate) fn unwritable(path: &Path, error: &io::Error) -> ListError {
-    ListError::new("unwritable", format!("{}: {error}", path.display()))
+    ListError::of_file("unwritable", path, error)
 }

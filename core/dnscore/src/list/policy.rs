@@ -313,7 +313,7 @@ struct Lines<'p> {
 
 impl<'p> Lines<'p> {
     fn open(path: &'p Path) -> Result<Self, ListError> {
-        let file = File::open(path).map_err(|error| unreadable(path, error))?;
+        let file = File::open(path).map_err(|error| ListError::of_file("unreadable", path, &error))?;
         let mut lines = Self { file: BufReader::with_capacity(1 << 16, file), path, line: Vec::new() };
         lines.advance()?;
         Ok(lines)
@@ -322,7 +322,9 @@ impl<'p> Lines<'p> {
     /// The next line; empty at the end.
     fn advance(&mut self) -> Result<(), ListError> {
         self.line.clear();
-        self.file.read_until(b'\n', &mut self.line).map_err(|error| unreadable(self.path, error))?;
+        self.file
+            .read_until(b'\n', &mut self.line)
+            .map_err(|error| ListError::of_file("unreadable", self.path, &error))?;
         Ok(())
     }
 
@@ -337,8 +339,4 @@ impl<'p> Lines<'p> {
         key::from_name(self.parts()?.0.as_bytes(), &mut key);
         Ok(key)
     }
-}
-
-fn unreadable(path: &Path, error: std::io::Error) -> ListError {
-    ListError::new("unreadable", format!("{}: {error}", path.display()))
 }

@@ -1,7 +1,10 @@
 //! The values that a compiled list speaks in: what an entry says ([`Rule`]), what is known about it ([`Record`]), and why
 //! something is refused ([`ListError`]).
 
-use std::fmt;
+use std::path::Path;
+use std::{fmt, io};
+
+use crate::sys::in_words;
 
 /// Names in one batch; the plane receives as many datagrams at a time.
 pub const BATCH: usize = 64;
@@ -282,6 +285,11 @@ impl ListError {
     /// The same, at a line.
     pub(crate) fn at(line: u64, kind: &'static str, reason: impl Into<String>) -> Self {
         Self { kind, line, reason: reason.into() }
+    }
+
+    /// The file system's refusal: the file and the system's words, without its number.
+    pub(crate) fn of_file(kind: &'static str, path: &Path, error: &io::Error) -> Self {
+        Self::new(kind, format!("{}: {}", path.display(), in_words(error)))
     }
 }
 

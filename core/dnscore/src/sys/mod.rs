@@ -18,6 +18,7 @@ mod socket;
 mod tick;
 mod timer;
 mod turn;
+mod words;
 
 pub use address::{Endpoint, Local};
 pub use clock::{fill_random, monotonic, since_boot, unix_time};
@@ -31,6 +32,7 @@ pub use socket::{Listener, connect, is_out_of_descriptors, send_at_once, with_bo
 pub use tick::tick_when_busy;
 pub use timer::Timer;
 pub use turn::{set_background, set_latency_sensitive};
+pub use words::in_words;
 
 /// Datagrams in one system call.
 pub const BATCH: usize = 64;
