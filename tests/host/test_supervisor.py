@@ -25,6 +25,7 @@ from resolver.host.shared_secrets import SharedSecrets
 from resolver.host.sockets import open_listeners, parse
 from resolver.host.supervisor import Supervisor, wait_before_restart
 from tests.rigs.config_file import GOOD, write
+from tests.rigs.dns_host import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -73,14 +74,14 @@ def play(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(scene())
 
 
-async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    async with asyncio.timeout(seconds):
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
 async def serving(supervisor: Supervisor) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await supervisor.serving()
 
 
@@ -90,7 +91,7 @@ async def asked(address: tuple[str, int]) -> int:
         one.setblocking(False)
         one.connect(address)
         one.send(b"?")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             return int(await asyncio.get_running_loop().sock_recv(one, 100))
 
 
@@ -159,18 +160,21 @@ def test_one_that_has_no_counters_beats_in_memory_and_is_watched_too(monkeypatch
     play(scene)
 
 
-def test_one_that_re_executes_has_the_time_of_a_start_to_beat_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_re_executes_has_the_time_of_a_start_to_beat_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On busy processors its imports take longer than it may be silent once it serves."""
     monkeypatch.setattr(supervising, "_LOOK", 0.1)
     program = """if True:
-        import asyncio, os, time
+        import asyncio, os, sys, time
         from resolver.host.child import re_execute
         from resolver.host.systemd import beat
         re_executed = os.environ.get("RE_EXECUTED")
-        time.sleep(2.5 if re_executed else 0)
+        time.sleep(6 if re_executed else 0)
         async def life():
             heart = asyncio.create_task(beat())
-            await asyncio.sleep(60 if re_executed else 0.5)
+            while re_executed or not os.path.exists(sys.argv[1]):
+                await asyncio.sleep(0.02)
         asyncio.run(life())
         os.environ["RE_EXECUTED"] = "yes"
         re_execute()
@@ -178,21 +182,20 @@ def test_one_that_re_executes_has_the_time_of_a_start_to_beat_again(monkeypatch:
     environment = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 
     async def scene() -> None:
-        one = Service("one", (sys.executable, "-c", program), environment=environment, patience=1.0)
+        seen = tmp_path / "seen"
+        one = Service("one", (sys.executable, "-c", program, str(seen)), environment=environment, patience=4.0)
         supervisor = Supervisor([one])
         supervisor.start()
         process = supervisor._slots["one"].process
         assert process is not None
-        lives: list[bool] = []  # whether its heart has beaten, each time that this changes
 
-        def back() -> bool:
-            beats = process.pulse().ready  # type: ignore[union-attr]
-            lives.extend([beats] if [beats] != lives[-1:] else [])
-            return lives[-3:] == [True, False, True]
+        def beats() -> bool:
+            return process.pulse().ready  # type: ignore[union-attr]
 
-        async with asyncio.timeout(60):
-            while not back():  # noqa: ASYNC110
-                await asyncio.sleep(0.005)
+        await until(beats)
+        seen.touch()
+        await until(lambda: not beats())
+        await until(beats)
         assert (process.killed, supervisor.pid("one")) == (False, process.popen.pid)
         await supervisor.stop()
 
@@ -414,7 +417,7 @@ time.sleep(100)
     root = str(Path(__file__).resolve().parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, str(tmp_path)])}
     with subprocess.Popen([sys.executable, "-c", parent], cwd=tmp_path, env=environment) as process:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         said = tmp_path / "pid"
         while not said.exists() or not said.read_text():
             assert time.monotonic() < deadline

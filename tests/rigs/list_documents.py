@@ -27,11 +27,10 @@ def entry(
     number: int,
     match: Match = "subtree",
     *,
-    expires: str = "2099-01-01T00:00:00Z",
+    expires: str = "2099-01-01T00:00:00Z",  # programs that serve it look at the real clock
     basis: str = "order-17",
     category: str = "gambling",
 ) -> Entry:
-    """By default it lasts: workers read the real clock."""
     return Entry(name, match, basis, category, "2026-11-22T00:00:00Z", expires, numbered(number))
 
 

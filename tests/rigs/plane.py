@@ -7,6 +7,7 @@ import contextlib
 import functools
 import json
 import re
+import select
 import socket
 import ssl
 import time
@@ -35,7 +36,7 @@ PROXY_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 PROXY_ENDS = bytes([192, 0, 2, 7, 198, 51, 100, 1]) + b"\x12\x67\0\x35"
 PROXY_HEADER = PROXY_SIGNATURE + b"\x21\x11\0\x11" + PROXY_ENDS + b"\x04\0\x02ab"
 PROXY_LOCAL = PROXY_SIGNATURE + b"\x20\0\0\0"
-PATIENCE = 5.0
+PATIENCE = 30.0
 LATER = "2099-01-01T00:00:00Z"
 
 
@@ -296,10 +297,14 @@ class Rig:
 
     def send(self, message: DNSRecord | bytes, client: socket.socket | None = None) -> None:
         (client or self.client).send(message if isinstance(message, bytes) else bytes(message.pack()))
+        select.select([self.listener], [], [], PATIENCE)  # a busy kernel hands it over a little later
         self.plane.pump()
 
     def receive(self, client: socket.socket | None = None) -> DNSRecord:
-        return DNSRecord.parse((client or self.client).recv(65535))
+        client, deadline = client or self.client, time.monotonic() + PATIENCE
+        while not select.select([client], [], [], 0.01)[0] and time.monotonic() < deadline:
+            self.plane.pump()  # what an upstream has said may come a little later too
+        return DNSRecord.parse(client.recv(65535))
 
     def ask(self, message: DNSRecord | bytes) -> DNSRecord:
         """Sends and receives: for what the plane answers by itself."""

@@ -90,7 +90,7 @@ def served(config: Config, clock: Callable[[], float]) -> Iterator[Running]:
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        started.wait()
+        assert started.wait(2 * PATIENCE)
         if failed:
             raise failed[0]
         yield found[0]
