@@ -200,9 +200,9 @@ def test_a_person_may_end_the_watch(world: World) -> None:
 
 
 def test_a_renewed_entry_is_no_addition_and_is_not_watched(world: World) -> None:
-    renewed = make_entry("a.example", expires="2028-11-01T00:00:00Z")
+    renewed = make_entry("a.example", expires="2100-11-01T00:00:00Z")
     assert world.take(2, [renewed, "b.example"]).kind == "active"
-    world.take(3, [make_entry("a.example", expires="2029-11-01T00:00:00Z"), "b.example", "new.example"])
+    world.take(3, [make_entry("a.example", expires="2101-11-01T00:00:00Z"), "b.example", "new.example"])
     watched = [m.list for m in CompiledList.open(world.config.places.current).look_up("a.example")]
     assert watched == [0]
 

@@ -28,7 +28,7 @@ def compiled(folder: Path, *names: str) -> None:
             {
                 "basis": "order-1",
                 "category": "gambling",
-                "expires": "2035-01-01T00:00:00Z",
+                "expires": "2099-01-01T00:00:00Z",
                 "issued": "2026-11-22T00:00:00Z",
                 "match": "subtree",
                 "name": name,
