@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from resolver.config.schema import load
 from resolver.lists import compile as compiling
 from resolver.policy.description import LiveList
-from tests.rigs.dns_host import Host, ask_udp, free_port, question, running, wait_until
+from tests.rigs.dns_host import Host, ask_udp, free_port, question, running, wait_until, written
 from tests.rigs.list_documents import BASES, entry, write
 from tests.rigs.sealed_lists import NAME_KEY, Provider, write_sealed
 from tests.rigs.upstream import honest, upstream
@@ -76,10 +76,9 @@ def test_a_worker_blocks_the_names_of_a_sealed_list_and_keeps_the_last_that_open
         put(tmp_path, host, provider, NAMES, 1)
         wait_until(lambda: host.said()[0].get("generation") == 1, "the list is active")
         asyncio.run(scene())
-        for path in (tmp_path / "host").rglob("*"):
-            if path.is_file():
-                assert NAME_KEY not in path.read_bytes(), path
-                assert b"planted" not in path.read_bytes(), path
+        for path, data in written(tmp_path / "host"):
+            assert NAME_KEY not in data, path
+            assert b"planted" not in data, path
     assert load(host.config).sealed_key == provider.key
 
 

@@ -20,7 +20,7 @@ import pytest
 from resolver.cli.demo import tree
 from resolver.config.schema import Endpoint, load
 from resolver.ipc.control import call
-from tests.rigs.dns_host import PATIENCE, ROOT, free_port, question, running, wait_until
+from tests.rigs.dns_host import PATIENCE, ROOT, free_port, question, roomy, running, wait_until
 from tests.rigs.load import EXPECTED, Load, under_load
 from tests.rigs.provider import Provider
 from tests.rigs.socket_activation import LAUNCH
@@ -62,7 +62,7 @@ class Installed(Provider):
     def hold(self, use: str, kind: socket.SocketKind, port: int) -> None:
         one = socket.socket(socket.AF_INET, kind)
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+        roomy(one, BUFFER)
         one.bind(("127.0.0.1", port))
         if kind is socket.SOCK_STREAM:
             one.listen(64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import secrets
@@ -31,15 +32,29 @@ Address = tuple[str, int]
 AnyHost = TypeVar("AnyHost", bound="Host")
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
-EPHEMERAL = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
-"""From here on the kernel chooses ports."""
+SO_RCVBUFFORCE = 33  # socket(7); Python has no name for it
+
+
+def _ports() -> list[int]:
+    """Ports for servers, in an order that is another one each time: none that the kernel chooses for clients, and of
+    the others this process's share where several run tests side by side."""
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split())
+    room = max(range(10_000, first), range(last + 1, 65_536), key=len)
+    if len(room) < 1000:  # clients may have nearly any port here
+        room = range(10_000, 65_536)
+    share, shares = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
+    ports = [*room[int(share.removeprefix("gw")) :: int(shares)]]
+    secrets.SystemRandom().shuffle(ports)
+    return ports
+
+
+_next_ports = itertools.cycle(_ports())  # one that was given away, and is not opened yet, comes last
 
 
 def bound_sockets() -> tuple[socket.socket, socket.socket]:
-    """Sockets for UDP and TCP, bound to one port of 127.0.0.1: for a server within the test, since a port that was free
-    a moment ago may be another test's by now."""
+    """Sockets for UDP and TCP, bound to one port of 127.0.0.1: for a server within the test."""
     while True:
-        port = 10_000 + secrets.randbelow(EPHEMERAL - 10_000)
+        port = next(_next_ports)
         udp, tcp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket()
         try:
             udp.bind(("127.0.0.1", port))
@@ -52,11 +67,19 @@ def bound_sockets() -> tuple[socket.socket, socket.socket]:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that is free for both UDP and TCP. None that the kernel chooses for clients: before the test
-    opens it, another test's client could get it."""
+    """A port of 127.0.0.1 that is free for both UDP and TCP: for a server that opens it later, and for one that is
+    closed and opened again. No other test gets it meanwhile, and no client of any."""
     udp, tcp = bound_sockets()
     with udp, tcp:
         return int(udp.getsockname()[1])
+
+
+def roomy(one: socket.socket, octets: int) -> None:
+    """Room for what waits to be read, if need be beyond what the machine gives to everybody, as systemd and the core
+    take it where they may."""
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)
+    with contextlib.suppress(PermissionError):
+        one.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, octets)
 
 
 def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
@@ -65,6 +88,15 @@ def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIEN
         assert time.monotonic() < deadline, f"{what}: not within {patience:g} s"
         time.sleep(0.02)
     return found
+
+
+def written(folder: Path) -> Iterator[tuple[Path, bytes]]:
+    """Every file below it, and what is in it, while processes write there: a file that one renames or removes meanwhile
+    is none."""
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file():
+                yield path, path.read_bytes()
 
 
 @dataclass
@@ -261,12 +293,12 @@ def send(writer: asyncio.StreamWriter, message: bytes) -> None:
 
 
 async def receive(reader: asyncio.StreamReader) -> bytes:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         return await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 

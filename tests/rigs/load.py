@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from resolver.cli.demo import tree
 from resolver.cli.demo.upstream import ADDRESS
-from tests.rigs.dns_host import question
+from tests.rigs.dns_host import question, roomy
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -50,7 +50,7 @@ class Load:
         for number, one in enumerate(sockets):
             one.setblocking(False)
             # what waited in the kernel for a worker that was replaced is answered all at once
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+            roomy(one, 4 << 20)
             one.bind((self.sources[number], 0))
             one.connect(self.address)
             loop.add_reader(one.fileno(), self._receive, one, waiting[number])
@@ -131,7 +131,7 @@ def under_load(load: Load, scene: Callable[[], Awaitable[None]]) -> None:
     load.check()
 
 
-def ask(address: Address, name: str, patience: float = 5.0) -> str:
+def ask(address: Address, name: str, patience: float = 30.0) -> str:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
         one.settimeout(patience)
         one.connect(address)
@@ -144,7 +144,7 @@ def first_answer(address: Address, name: str) -> str:
     deadline = time.monotonic() + 60
     while True:
         try:
-            return ask(address, name, patience=30.0)
+            return ask(address, name)
         except ConnectionRefusedError:
             assert time.monotonic() < deadline
             time.sleep(0.01)

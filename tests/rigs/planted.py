@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import idna
 import zstandard
 
-from tests.rigs.dns_host import wire_name
+from tests.rigs.dns_host import wire_name, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -73,10 +73,10 @@ def within(data: bytes) -> str:
 def found(folder: Path, planted: Sequence[str]) -> dict[str, str]:
     """Files that hold a name in any form, or a digest of one without key or salt; packed ones are opened."""
     tests, wrong = list(digests(planted)), {}
-    for path in folder.rglob("*"):
-        if path.is_symlink() or not path.is_file():
+    for path, octets in written(folder):
+        if path.is_symlink():
             continue
-        data = _inside(path.read_bytes())
+        data = _inside(octets)
         said = within(data) or next((one.hex() for one in tests if one in data), "") or within(path.name.encode())
         if said:
             wrong[str(path.relative_to(folder))] = said

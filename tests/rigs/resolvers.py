@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from tests.conftest import find_program
-from tests.rigs.dns_host import ROOT, question, wait_until
+from tests.rigs.dns_host import ROOT, question, roomy, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -37,7 +37,7 @@ class Outside:
         self.address, self.ttl = address, ttl
         self.asked: Counter[str] = Counter()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        roomy(self._socket, 4 << 20)
         self._socket.bind(("127.0.0.1", 0))
         self.port = int(self._socket.getsockname()[1])
         self._thread = threading.Thread(target=self._serve, daemon=True)
