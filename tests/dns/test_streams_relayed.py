@@ -33,6 +33,7 @@ class Upstream(asyncio.DatagramProtocol):
     def __init__(self, reply: Callable[[int], Reply]) -> None:
         self.reply = reply
         self.connections: list[asyncio.StreamWriter] = []
+        self.over = False
 
     def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
         self.transport = transport
@@ -41,6 +42,9 @@ class Upstream(asyncio.DatagramProtocol):
         self.transport.sendto(cut(data), addr)
 
     async def on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.over:  # it came in the moment of the end
+            writer.transport.abort()
+            return
         self.connections.append(writer)
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, TimeoutError):
             await self.reply(len(self.connections))(reader, writer)
@@ -54,6 +58,7 @@ class Upstream(asyncio.DatagramProtocol):
         try:
             yield
         finally:
+            self.over = True
             self.transport.close()
             server.close()
             for writer in self.connections:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from resolver.dns.upstreams import Timing, Upstreams
-from tests.rigs.dns_host import receive, send, until
+from tests.rigs.dns_host import free_port, receive, send, until
 
 if TYPE_CHECKING:
     import ssl
@@ -84,19 +84,25 @@ class Played:
 
 
 @contextlib.asynccontextmanager
-async def upstream(reply: Reply, port: int = 0, tls: ssl.SSLContext | None = None) -> AsyncIterator[Played]:
+async def upstream(reply: Reply, port: int | None = None, tls: ssl.SSLContext | None = None) -> AsyncIterator[Played]:
+    """`port`: that of one that has ended; none: one that stays free for such."""
     connections: list[asyncio.StreamWriter] = []
+    over = False
 
     async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if over:  # it came in the moment of the end
+            writer.transport.abort()
+            return
         connections.append(writer)
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             await reply(reader, writer)
         writer.close()
 
-    server = await asyncio.start_server(on_connection, "127.0.0.1", port, ssl=tls)
+    server = await asyncio.start_server(on_connection, "127.0.0.1", port or free_port(), ssl=tls)
     try:
         yield Played(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", connections)
     finally:
+        over = True
         server.close()
         for writer in connections:
             writer.transport.abort()

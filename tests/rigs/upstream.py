@@ -34,8 +34,12 @@ async def upstream(port: int, udp: Answering, tcp: Answering, copies: int = 1) -
                     self.transport.sendto(reply, addr)
 
     kept: list[asyncio.StreamWriter] = []
+    over = False
 
     async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if over:  # it came in the moment of the end
+            writer.transport.abort()
+            return
         kept.append(writer)
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while reply := tcp(await reader.readexactly(int.from_bytes(await reader.readexactly(2)))):
@@ -48,6 +52,7 @@ async def upstream(port: int, udp: Answering, tcp: Answering, copies: int = 1) -
     try:
         yield
     finally:
+        over = True
         datagrams.close()
         server.close()
         for writer in kept:
