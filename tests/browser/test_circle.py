@@ -38,7 +38,7 @@ from resolver.cli.demo import tree
 from resolver.cli.demo.upstream import ADDRESS
 from resolver.config.schema import Endpoint
 from tests.rigs.chromium import WIDTHS, browser, page
-from tests.rigs.dns_host import ROOT, free_port, question, running, wait_until, wire_name
+from tests.rigs.dns_host import ROOT, free_port, question, running, wait_until, wire_name, written
 from tests.rigs.load import ask
 from tests.rigs.provider import Provider
 
@@ -275,11 +275,16 @@ def _time_passes(world: World, appeal: str) -> None:
         database.commit()
     steward = world.host.children()["steward"]
     os.kill(steward, signal.SIGSTOP)
+    wait_until(lambda: stopped(steward), "it stands still")
     path = world.host.folder / "state" / "appeals.json"
     known = json.loads(path.read_bytes())
     known["waiting"][appeal]["received"] = 1.0
     path.write_text(json.dumps(known))
     os.kill(steward, signal.SIGKILL)
+
+
+def stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("T")
 
 
 @dataclass
@@ -346,17 +351,19 @@ def _no_visitor_is_written(world: World) -> None:
             address += [digest, digest.hex().encode(), b64encode(digest)[:20]]
     visit = [b"HeadlessChrome", b"odd-browser", OTHER.encode(), UNBLOCKED.encode(), wire_name(UNBLOCKED)]
     searched = 0
-    for path in sorted(world.host.folder.rglob("*")):
-        if path.is_file():
-            data, listed = path.read_bytes(), "issuer" in path.parts or path.name == "current.list"
-            assert not [trace for trace in (address if listed else address + visit) if trace in data], path
-            searched += 1
+    for path, data in written(world.host.folder):
+        listed = "issuer" in path.parts or path.name == "current.list"
+        assert not [trace for trace in (address if listed else address + visit) if trace in data], path
+        searched += 1
     assert searched > 50
     assert world.host.process is not None
     for pid in (world.host.process.pid, *world.host.children().values()):
         for fd in Path(f"/proc/{pid}/fd").iterdir():
             target = os.path.realpath(fd)
-            flags = int((Path(f"/proc/{pid}/fdinfo") / fd.name).read_text().split("flags:")[1].split()[0], 8)
+            try:
+                flags = int((Path(f"/proc/{pid}/fdinfo") / fd.name).read_text().split("flags:")[1].split()[0], 8)
+            except FileNotFoundError:  # it is closed meanwhile
+                continue
             if Path(target).is_file() and flags & os.O_ACCMODE:
                 assert Path(target).is_relative_to(world.host.folder.resolve()), f"{target} is written and not searched"
 

@@ -98,7 +98,7 @@ def stop_page(address: str, over: threading.Event) -> None:
     with socket.create_server((address, 80)) as listener:
         listener.settimeout(0.05)
         while not over.is_set():
-            with contextlib.suppress(TimeoutError), listener.accept()[0] as visitor:
+            with contextlib.suppress(OSError), listener.accept()[0] as visitor:
                 visitor.settimeout(5)
                 visitor.recv(4096)
                 visitor.sendall(head + body)

@@ -88,12 +88,12 @@ def over_tls(port: int, **tls: Any) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def asking(folder: Path, *upstreams: object) -> Iterator[Host]:
+def asking(folder: Path, *upstreams: object, patience: str = "2s") -> Iterator[Host]:
     with running(
         Host(
             folder / "host",
             [],
-            more={"dns": {"upstreams": list(upstreams), "limits": {"patience": "2s", "upstream_timeout": "1s"}}},
+            more={"dns": {"upstreams": list(upstreams), "limits": {"patience": patience, "upstream_timeout": "1s"}}},
         )
     ) as host:
         yield host
@@ -129,7 +129,8 @@ def test_resolvers_over_tls_serve_datagrams_and_streams_and_each_takes_over_from
             run[-1].enter_context(resolver(folder, port, files))
         for resolver, port in zip(resolvers, ports, strict=True):
             wait_until(partial(listens, port), f"{resolver.__name__} listens")
-        host = stack.enter_context(asking(tmp_path, *(over_tls(port, name=NAME, ca=files.root) for port in ports)))
+        upstreams = [over_tls(port, name=NAME, ca=files.root) for port in ports]
+        host = stack.enter_context(asking(tmp_path, *upstreams, patience="20s"))
         for number, resolver in enumerate(resolvers):
             play(partial(scene, resolver.__name__))
             wait_until(partial(in_use, number), f"{resolver.__name__} is used")

@@ -202,7 +202,7 @@ def test_many_questions_of_dnsperf_all_have_their_answers(tmp_path: Path) -> Non
         for mode, use in (("tcp", "dns"), ("dot", "dns_tls"), ("doh", "dns_https")):
             address, port = host.addresses(use)[0]
             command = [program("dnsperf"), "-m", mode, "-s", address, "-p", str(port), "-d", str(questions)]
-            command += ["-c", "10", "-q", "100", "-n", "2000"]
+            command += ["-c", "10", "-q", "100", "-n", "2000", "-t", "60"]
             if mode == "doh":
                 command += ["-O", f"doh-uri=https://{address}:{port}/dns-query"]
             said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120).stdout

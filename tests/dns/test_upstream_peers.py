@@ -214,7 +214,8 @@ def test_a_resolver_that_is_restarted_costs_nobody_an_answer_over_tcp(tmp_path: 
     with silent() as nobody:
         with unbound(tmp_path, port, nobody):
             wait_until(lambda: answers(port), "the resolver answers")
-            host = Host(tmp_path / "host", [f"127.0.0.1:{port}"])
+            more = {"dns": {"limits": {"patience": "30s"}}}  # however long it takes to start
+            host = Host(tmp_path / "host", [f"127.0.0.1:{port}"], more=more)
             host.start()
         try:
             with unbound(tmp_path, port, nobody):

@@ -50,7 +50,7 @@ def names(what: str, count: int) -> list[bytes]:
 
 def test_a_flapping_upstream_costs_its_clients_no_answer_and_all_gone_for_a_while_is_survived(tmp_path: Path) -> None:
     first, second = free_port(), free_port()
-    limits = {"patience": "2s", "upstream_timeout": "300ms"}
+    limits = {"patience": "5s", "upstream_timeout": "300ms"}
     host = Host(tmp_path / "host", [f"127.0.0.1:{first}", f"127.0.0.1:{second}"], more={"dns": {"limits": limits}})
 
     async def flapping() -> None:

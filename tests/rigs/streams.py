@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from resolver import _core
 
-PATIENCE = 5.0
+PATIENCE = 30.0
 BALANCER = "127.0.0.53"
 """Connections of clients that are not on this host come from here: the plane's `proxy_from` must have it."""
 
