@@ -64,8 +64,8 @@ def find_program(program: str) -> str | None:
     return shutil.which(program, path=os.pathsep.join([os.environ["PATH"], "/usr/sbin", *map(str, versions)]))
 
 
-# An example may take its time: the machine is shared with other tests.
-hypothesis.settings.register_profile("stopsign", deadline=None)
+# An example may take its time, and so may drawing it: the machine is shared with other tests.
+hypothesis.settings.register_profile("stopsign", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("stopsign")
 
 

@@ -59,9 +59,9 @@ def test_a_document_of_the_issuer_is_accepted(tmp_path: Path) -> None:
         ([A.line(), entry("b.example", 2, basis="order-99").line()], ("no-basis", 2)),
         ([LINE.replace(b'"basis":"order-17",', b"")], ("no-basis", 1)),
         ([LINE.replace(b"order-17", b"")], ("no-basis", 1)),
-        ([LINE.replace(b'"expires":"2027-11-22T00:00:00Z",', b"")], ("no-expiry", 1)),
-        ([LINE.replace(b"2027-11", b"2026-11")], ("no-expiry", 1)),
-        ([LINE.replace(b"2027-11", b"2027-13")], ("time", 1)),
+        ([LINE.replace(b'"expires":"2099-01-01T00:00:00Z",', b"")], ("no-expiry", 1)),
+        ([LINE.replace(b"2099-01-01", b"2026-11-22")], ("no-expiry", 1)),
+        ([LINE.replace(b"2099-01", b"2099-13")], ("time", 1)),
         ([A.line(), LINE.replace(b"a.example", b"192.0.2.1")], ("ip-address", 2)),
         ([LINE.replace(b"a.example", b"A.example")], ("name", 1)),
         ([LINE.replace(b"a.example", b"a.example.")], ("name", 1)),
@@ -142,7 +142,9 @@ SPELLED = Entry(
         max_size=3,
     ),
 )
-@settings(deadline=None, max_examples=600, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=600, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_the_core_accepts_exactly_the_lines_that_the_issuer_s_half_writes(
     line: bytes, edits: list[tuple[int, int, str]], tmp_path: Path
 ) -> None:
@@ -168,7 +170,7 @@ def later(one: Entry, expires: str) -> Entry:
 
 EXACT, BELOW = entry("a.example", 9, "exact"), entry("a.example", 8, "below")
 OTHER_WORD = entry("a.example", 1, category="fraud")
-EARLIER, LATER = "2027-01-01T00:00:00Z", "2028-01-01T00:00:00Z"
+EARLIER, LATER = "2027-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
 
 
 @pytest.mark.parametrize(
