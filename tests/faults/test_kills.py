@@ -7,8 +7,8 @@ import os
 import random
 import signal
 
-from tests.rigs.dns_host import wait_until
-from tests.rigs.load import EXPECTED, Load
+from tests.rigs.dns_host import PATIENCE, wait_until
+from tests.rigs.load import EXPECTED, Load, until
 from tests.rigs.provider import Provider, provider
 
 __all__ = ["provider"]  # the fixture
@@ -30,6 +30,7 @@ def test_processes_are_killed_at_random_and_no_answer_is_wrong(provider: tuple[P
                 running = host.children()
                 if running:
                     os.kill(running[rng.choice(sorted(running))], rng.choice([signal.SIGKILL, signal.SIGSEGV]))
+            await until(lambda: set(host.children()) == names, "those that serve are back", PATIENCE)
             ended.set()
 
         await asyncio.gather(load.run(ended.is_set), act())

@@ -165,7 +165,7 @@ class Host:
         """Ends it as systemd would; the exit status."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE)
 
     def said(self) -> list[dict[str, Any]]:
         """What each worker says of itself."""

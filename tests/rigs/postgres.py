@@ -63,7 +63,7 @@ def restartable(connections: int = 40) -> Iterator[Server]:
         f"-c max_connections={connections}"
     )
     log = data / "server.log"
-    begin: list[str | Path] = ["--wait", "--pgdata", data, "--log", log, "--options", options]
+    begin: list[str | Path] = ["--wait", "--timeout=110", "--pgdata", data, "--log", log, "--options", options]
     _run([programs / "pg_ctl", "start", *begin], run_as, log)
     url = f"postgresql://stopsign@127.0.0.1:{port}"
     try:

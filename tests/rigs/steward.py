@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from resolver.config.schema import accept
 from resolver.lists.steward import Steward
+from tests.rigs.dns_host import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,8 +35,8 @@ def serving(config: Path, clock: Callable[[], float] = time.time) -> Iterator[No
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(PATIENCE)
         yield
     finally:
         stops[0].call_soon_threadsafe(stops[1].set)
-        thread.join(30)
+        thread.join(PATIENCE)

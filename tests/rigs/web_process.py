@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from resolver.config.values import Endpoint
 from resolver.host.sockets import open_listeners
 from resolver.portal.app import Web
+from tests.rigs.dns_host import PATIENCE
 from tests.rigs.portal_world import NOW, activate, configuration
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Running:
 
     def ask(self, where: tuple[str, int], request: bytes, *, and_no_more: bool = False) -> bytes:
         """All that comes back until the server ends the connection; `and_no_more` tells it that this was all."""
-        with socket.create_connection(where, timeout=15) as connection:
+        with socket.create_connection(where, timeout=PATIENCE) as connection:
             answer = b""
             try:
                 connection.sendall(request)
@@ -68,7 +69,7 @@ def served(config: Config, clock: Callable[[], float]) -> Iterator[Running]:
         listeners = open_listeners(stop_page=any_port, portal=any_port)
         web = Web(config, clock=clock)
         await web.start(listeners.stop_page, listeners.portal)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             await web.stored.wait()
         (stop_page,), (portal,) = listeners.stop_page, listeners.portal
         found.append(Running(stop_page.getsockname()[:2], portal.getsockname()[:2], web))
@@ -87,12 +88,12 @@ def served(config: Config, clock: Callable[[], float]) -> Iterator[Running]:
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        started.wait(30)
+        assert started.wait(2 * PATIENCE)
         if failed:
             raise failed[0]
         yield found[0]
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(PATIENCE)
     if failed:
         raise failed[0]
