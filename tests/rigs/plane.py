@@ -7,6 +7,7 @@ import contextlib
 import functools
 import json
 import re
+import select
 import socket
 import ssl
 import time
@@ -296,10 +297,14 @@ class Rig:
 
     def send(self, message: DNSRecord | bytes, client: socket.socket | None = None) -> None:
         (client or self.client).send(message if isinstance(message, bytes) else bytes(message.pack()))
+        select.select([self.listener], [], [], PATIENCE)  # a busy kernel hands it over a little later
         self.plane.pump()
 
     def receive(self, client: socket.socket | None = None) -> DNSRecord:
-        return DNSRecord.parse((client or self.client).recv(65535))
+        client, deadline = client or self.client, time.monotonic() + PATIENCE
+        while not select.select([client], [], [], 0.01)[0] and time.monotonic() < deadline:
+            self.plane.pump()  # what an upstream has said may come a little later too
+        return DNSRecord.parse(client.recv(65535))
 
     def ask(self, message: DNSRecord | bytes) -> DNSRecord:
         """Sends and receives: for what the plane answers by itself."""
