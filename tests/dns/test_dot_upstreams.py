@@ -88,14 +88,10 @@ def over_tls(port: int, **tls: Any) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def asking(folder: Path, *upstreams: object, patience: str = "2s") -> Iterator[Host]:
-    with running(
-        Host(
-            folder / "host",
-            [],
-            more={"dns": {"upstreams": list(upstreams), "limits": {"patience": patience, "upstream_timeout": "1s"}}},
-        )
-    ) as host:
+def asking(folder: Path, *upstreams: object, patience: float = 2.0) -> Iterator[Host]:
+    limits = {"patience": f"{patience}s", "upstream_timeout": f"{patience / 2}s"}
+    dns = {"upstreams": list(upstreams), "limits": limits}
+    with running(Host(folder / "host", [], more={"dns": dns})) as host:
         yield host
 
 
@@ -130,7 +126,7 @@ def test_resolvers_over_tls_serve_datagrams_and_streams_and_each_takes_over_from
         for resolver, port in zip(resolvers, ports, strict=True):
             wait_until(partial(listens, port), f"{resolver.__name__} listens")
         upstreams = [over_tls(port, name=NAME, ca=files.root) for port in ports]
-        host = stack.enter_context(asking(tmp_path, *upstreams, patience="20s"))
+        host = stack.enter_context(asking(tmp_path, *upstreams, patience=20.0))
         for number, resolver in enumerate(resolvers):
             play(partial(scene, resolver.__name__))
             wait_until(partial(in_use, number), f"{resolver.__name__} is used")
