@@ -160,18 +160,21 @@ def test_one_that_has_no_counters_beats_in_memory_and_is_watched_too(monkeypatch
     play(scene)
 
 
-def test_one_that_re_executes_has_the_time_of_a_start_to_beat_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_re_executes_has_the_time_of_a_start_to_beat_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On busy processors its imports take longer than it may be silent once it serves."""
     monkeypatch.setattr(supervising, "_LOOK", 0.1)
     program = """if True:
-        import asyncio, os, time
+        import asyncio, os, sys, time
         from resolver.host.child import re_execute
         from resolver.host.systemd import beat
         re_executed = os.environ.get("RE_EXECUTED")
         time.sleep(6 if re_executed else 0)
         async def life():
             heart = asyncio.create_task(beat())
-            await asyncio.sleep(60 if re_executed else 0.5)
+            while re_executed or not os.path.exists(sys.argv[1]):
+                await asyncio.sleep(0.02)
         asyncio.run(life())
         os.environ["RE_EXECUTED"] = "yes"
         re_execute()
@@ -179,19 +182,20 @@ def test_one_that_re_executes_has_the_time_of_a_start_to_beat_again(monkeypatch:
     environment = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 
     async def scene() -> None:
-        one = Service("one", (sys.executable, "-c", program), environment=environment, patience=4.0)
+        seen = tmp_path / "seen"
+        one = Service("one", (sys.executable, "-c", program, str(seen)), environment=environment, patience=4.0)
         supervisor = Supervisor([one])
         supervisor.start()
         process = supervisor._slots["one"].process
         assert process is not None
-        lives: list[bool] = []  # whether its heart has beaten, each time that this changes
 
-        def back() -> bool:
-            beats = process.pulse().ready  # type: ignore[union-attr]
-            lives.extend([beats] if [beats] != lives[-1:] else [])
-            return lives[-3:] == [True, False, True]
+        def beats() -> bool:
+            return process.pulse().ready  # type: ignore[union-attr]
 
-        await until(back)
+        await until(beats)
+        seen.touch()
+        await until(lambda: not beats())
+        await until(beats)
         assert (process.killed, supervisor.pid("one")) == (False, process.popen.pid)
         await supervisor.stop()
 
