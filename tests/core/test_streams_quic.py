@@ -249,14 +249,16 @@ def version(data: bytes, number: int) -> bytes:
     return data[:1] + number.to_bytes(4) + data[5:]
 
 
-# Datagrams of no connection -> whether something is answered. Never more than came.
-STRANGERS: dict[str, tuple[Callable[[bytes], bytes], bool]] = {
+# Datagrams of no connection -> whether something is answered (None: it depends). Never more than came.
+STRANGERS: dict[str, tuple[Callable[[bytes], bytes], bool | None]] = {
     "another version": (lambda data: version(data, 0x1A2A3A4A), True),
     "another version in a short datagram": (lambda data: version(data, 0x1A2A3A4A)[:1199], False),
     "a first packet in a short datagram": (lambda data: data[:1199], False),
     "a first packet that was changed": (lambda data: data[:90] + bytes(20) + data[110:], False),
     "a version negotiation": (lambda data: version(data, 0), False),
-    "random octets as a long header": (lambda _: b"\xc0" + secrets.token_bytes(1199), False),
+    "an id longer than any": (lambda _: b"\xc0" + secrets.token_bytes(4) + b"\x15" + secrets.token_bytes(1194), False),
+    # About one in a hundred is another version, with ids of a length that there is.
+    "random octets as a long header": (lambda _: b"\xc0" + secrets.token_bytes(1199), None),
     "random octets as a short header": (lambda _: b"\x40" + secrets.token_bytes(1199), False),
     "one octet": (lambda _: b"\xc3", False),
     "plain DNS": (lambda _: bytes(query(HEALTH).pack()), False),
@@ -276,7 +278,7 @@ def test_what_no_connection_sent_gets_nothing_or_less_than_it_was(files: Files, 
         with contextlib.suppress(BlockingIOError):
             while True:
                 heard.append(client.socket.recv(4096))
-        assert bool(heard) is answered
+        assert answered in (None, bool(heard))
         assert sum(map(len, heard)) < 3600
         assert r.plane.streams == 0
         assert client.shake_hands().answers(query(HEALTH)).header.rcode == 0
