@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GUIDE = Path(__file__).parents[2] / "docs" / "auditor.md"
-CASINO, DICE, POKER = make_entry("casino.example"), make_entry("dice.example"), make_entry("poker.example")
+CASINO, DICE, POKER = (
+    make_entry(f"{name}.example", expires="2027-11-01T00:00:00Z") for name in ("casino", "dice", "poker")
+)
 STOPPED = {"poker.example": POKER.reference}
 
 
