@@ -56,9 +56,9 @@ remote-control:
 """
 
 
-def ask(address: tuple[str, int], question: DNSRecord) -> bytes:
+def ask(address: tuple[str, int], question: DNSRecord, patience: float = PATIENCE) -> bytes:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(1.0)
+        client.settimeout(patience)
         client.connect(address)
         client.send(bytes(question.pack()))
         return client.recv(65535)
@@ -78,7 +78,8 @@ def serving(folder: Path, program: str, settings: str, *options: str) -> Iterato
         while time.monotonic() < deadline:
             assert process.poll() is None, (folder / f"{program}.log").read_text()
             with contextlib.suppress(OSError):
-                if ask(("127.0.0.1", port), query("post.example"))[3] & 15 != RCODE.SERVFAIL:  # it still loads its zone
+                told = ask(("127.0.0.1", port), query("post.example"), 1.0)
+                if told[3] & 15 != RCODE.SERVFAIL:  # it still loads its zone
                     break
             time.sleep(0.05)
         yield "127.0.0.1", port

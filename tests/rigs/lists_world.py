@@ -72,7 +72,7 @@ def make_entry(name: str, *, number: int | None = None, **fields: Any) -> Entry:
     reference = entry.references(1, lambda count: bytes(seed.randrange(256) for _ in range(count)))[0]
     usual = {
         "match": "subtree", "basis": "order-17", "category": "gambling", "issued": "2026-11-01T00:00:00Z",
-        "expires": "2099-01-01T00:00:00Z", "reference": reference,
+        "expires": "2099-01-01T00:00:00Z", "reference": reference,  # workers look at the real clock
     }  # fmt: skip
     return Entry(**{"name": name, **usual, **fields})
 

@@ -47,9 +47,9 @@ class Outside:
         while True:
             try:
                 data, client = self._socket.recvfrom(4096)
-            except OSError:
+                self._socket.sendto(self.answer(data), client)
+            except OSError:  # it is closed
                 return
-            self._socket.sendto(self.answer(data), client)
 
     def answer(self, data: bytes) -> bytes:
         """Its answer to a query."""

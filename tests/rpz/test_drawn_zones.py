@@ -167,7 +167,7 @@ def test_every_resolver_answers_from_a_drawn_zone_what_a_worker_answers(tmp_path
                     wrong: dict[Asked, tuple[Said, ...]] = {}
                     agree = partial(agrees, resolver, right, wrong)
                     with contextlib.suppress(AssertionError):  # BIND takes a changed zone in piece by piece
-                        wait_until(agree, "it differs", 30.0)
+                        wait_until(agree, "it differs")
                     some = dict(list(wrong.items())[:5])
                     assert not wrong, f"seed {seed}, zone {number}, {resolver.name}: {len(wrong)}: {some}"
     outside.close()
