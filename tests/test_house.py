@@ -129,6 +129,12 @@ def test_a_system_error_is_said_in_words_without_its_number(path: Path) -> None:
     assert said_raw(path) == []
 
 
+def test_waits_end_by_asyncio_timeout() -> None:
+    """Python 3.11's `asyncio.wait_for` forgets a cancellation that comes together with what it waits for."""
+    package = [*modules("blocklists"), *modules("resolver")]
+    assert [str(path) for path in package if "wait_for(" in path.read_text(encoding="utf-8")] == []
+
+
 def test_prometheus_is_known_to_the_host_and_to_one_module_a_process() -> None:
     knowing = {path for path in PRODUCT if any(within(found, METRICS) for found in imports(path))}
     assert knowing

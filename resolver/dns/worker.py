@@ -139,7 +139,8 @@ class Worker:
         slow = counting = 0.0
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), POLL)
+                async with asyncio.timeout(POLL):
+                    await stop.wait()
             await self.poll()
             self._claim()
             self.plane.note_starved(self._transitions.starved())

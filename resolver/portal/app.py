@@ -174,7 +174,8 @@ class Web:
                     self._trouble = str(error)
                     log.error("%s; appeals wait, the stop page goes on", error)  # noqa: TRY400 - the sentence says it all
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), ROUND_SECONDS if not self._trouble else 5.0)
+                async with asyncio.timeout(ROUND_SECONDS if not self._trouble else 5.0):
+                    await self._wake.wait()
 
     async def _round(self, store: Store) -> None:
         """What hosts and stewards say to each other first: no text of an issuer may keep it waiting."""

@@ -159,7 +159,8 @@ class Primary:
                     said = time.monotonic()
                     self._say()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), POLL)
+                    async with asyncio.timeout(POLL):
+                        await stop.wait()
         finally:
             for task in self._tasks:
                 task.cancel()

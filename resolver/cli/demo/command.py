@@ -182,7 +182,8 @@ async def _active(config: Config, tree: Tree, stop: asyncio.Event) -> int | None
                 hint=f"what the processes said last:\n{_last_words(tree.folder)}",
             )
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), 0.05)
+            async with asyncio.timeout(0.05):
+                await stop.wait()
     return None
 
 

@@ -87,7 +87,8 @@ async def count(screen: Console, places: Places, stop: asyncio.Event) -> None:
     with Live(_line(before, {}, 1.0), console=screen, auto_refresh=False, transient=False) as live:
         while not stop.is_set():
             try:
-                await asyncio.wait_for(stop.wait(), EVERY)
+                async with asyncio.timeout(EVERY):
+                    await stop.wait()
             except TimeoutError:
                 sums, now = worker_counters.totals(places), time.monotonic()
                 live.update(_line(sums, before, now - then), refresh=True)
