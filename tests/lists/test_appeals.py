@@ -64,7 +64,7 @@ def decision(world: World, appeal: str) -> int:
 
 
 def run_out(world: World, **span: float) -> None:
-    world.clock.forward(**(span or {"hours": 49}))
+    world.forward(**(span or {"hours": 49}))
     world.register.tick()
 
 
@@ -553,6 +553,16 @@ def test_reports_that_are_refused_in_number_are_an_alarm_for_an_hour(world: Worl
     assert said in world.register.status()["alarms"]
     assert world.register.status()["appeals"]["refused"] == MOST_REFUSED + 1
     run_out(world, minutes=61)
+    assert said not in world.register.status()["alarms"]
+
+
+def test_reports_that_were_refused_while_the_clock_was_far_ahead_are_no_alarm_when_it_is_right(world: World) -> None:
+    said = f"more than {MOST_REFUSED} reports of the web process were refused within an hour"
+    world.clock.forward(days=365)
+    for _ in range(MOST_REFUSED + 1):
+        reported(world, {"what": "received", "appeal": "x"})
+    assert said in world.register.status()["alarms"]
+    run_out(world, days=-365)
     assert said not in world.register.status()["alarms"]
 
 

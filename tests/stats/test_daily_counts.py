@@ -27,7 +27,7 @@ from resolver.policy.generations import Generations
 from resolver.stats.collect import Counting
 from resolver.stats.daily_counts import Counts, band_of
 from resolver.stats.resolving import Resolving
-from tests.rigs.counted import raised
+from tests.rigs.counted import Ticked, raised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -163,7 +163,7 @@ def test_a_batch_that_outlived_a_crash_of_the_steward_counts_once(places: Places
 
 def test_what_was_counted_for_a_list_that_is_live_no_more_is_named_by_that_list(places: Places) -> None:
     told: list[Event] = []
-    counting = Counting(places, told.extend)
+    counting = Ticked(places, told.extend)
     met(places, make_live(places, 1, gambling=["A" * 16, "B" * 16]), {"A" * 16: 1, "B" * 16: 2})
     generations.keep(places, 1)
     met(places, make_live(places, 2, gambling=["B" * 16, "C" * 16]), {"B" * 16: 3, "C" * 16: 4})
@@ -178,7 +178,7 @@ def test_what_was_counted_for_a_list_that_is_live_no_more_is_named_by_that_list(
 
 def test_what_is_only_watched_is_for_the_operator_and_not_for_the_bands(places: Places) -> None:
     told: list[Event] = []
-    counting = Counting(places, told.extend)
+    counting = Ticked(places, told.extend)
     met(places, make_live(places, action="monitor", gambling=["A" * 16]), {"A" * 16: 50})
     assert counting.tick(at("2026-10-31"), dict) is None
     assert json.loads((places.run_dir / "hits.json").read_text())["entries"] == {"A" * 16: 50}
@@ -231,7 +231,7 @@ WRONG = {
 def test_a_file_that_no_worker_of_ours_wrote_is_removed_and_is_an_alarm_for_an_hour(
     places: Places, data: bytes
 ) -> None:
-    counting = Counting(places, list)
+    counting = Ticked(places, list)
     met(places, make_live(places, gambling=["A" * 16, "B" * 16]), {"A" * 16: 3}, worker=7)
     (places.workers / "3-1-aa.hits").write_bytes(data)
     trouble = str(counting.tick(at("2026-11-22T10:00:00"), dict))
@@ -261,7 +261,7 @@ def test_a_sum_stays_what_sqlite_and_json_can_hold(places: Places, counts: Count
 @pytest.mark.parametrize("suffix", ["hits", "part"])
 @pytest.mark.parametrize("kind", ["folder", "link", "pipe"])
 def test_what_is_no_file_keeps_no_other_file_from_being_counted(places: Places, kind: str, suffix: str) -> None:
-    counting, path = Counting(places, list), places.workers / f"0-1-aa.{suffix}"
+    counting, path = Ticked(places, list), places.workers / f"0-1-aa.{suffix}"
     met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 3}, worker=7)
     if kind == "folder":
         path.mkdir()
@@ -334,11 +334,27 @@ def test_the_bands_are_powers_of_ten() -> None:
 class TestTheStewardsTurn:
     def test_it_logs_what_is_due_once(self, places: Places) -> None:
         told: list[Event] = []
-        counting = Counting(places, told.extend)
+        counting = Ticked(places, told.extend)
         met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 12})
         for now in ("2026-10-31T10:00:00", "2026-11-02T10:00:00", "2026-11-02T10:02:00", "2026-11-03T10:00:00"):
             assert counting.tick(at(now), dict) is None
         assert [event.type for event in told] == ["counts", "bands"]
+
+    def test_a_clock_that_was_a_year_ahead_at_the_start_holds_up_neither_a_round_nor_the_end_of_an_alarm(
+        self, places: Places
+    ) -> None:
+        uptime = [1000.0]
+        counting = Counting(places, list, uptime=lambda: uptime[0])
+        make_live(places, gambling=["A" * 16])
+        (places.workers / "3-1-aa.hits").write_bytes(b"")
+        trouble = counting.tick(at("2027-11-22T10:00:00"), dict)
+        assert (trouble or "").startswith("a file of counts was wrong")
+        uptime[0] += 60.0
+        met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 3})
+        assert counting.tick(at("2026-11-22T10:00:10"), dict) == trouble
+        assert json.loads((places.run_dir / "hits.json").read_text())["entries"] == {"A" * 16: 3}
+        uptime[0] += 3600.0
+        assert counting.tick(at("2026-11-22T10:00:20"), dict) is None
 
     def test_a_log_that_takes_nothing_is_tried_again_and_said(self, places: Places) -> None:
         told: list[Event] = []
@@ -349,7 +365,7 @@ class TestTheStewardsTurn:
                 raise ResolverError("the disk is full")
             told.extend(events)
 
-        counting = Counting(places, append)
+        counting = Ticked(places, append)
         met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 12})
         make_live(places, 2, gambling=["A" * 16])
         assert counting.tick(at("2026-10-31"), dict) is None
@@ -364,7 +380,7 @@ class TestTheStewardsTurn:
             counts._database.execute("ROLLBACK")  # as SQLite itself does then
             raise sqlite3.OperationalError("database or disk is full")
 
-        counting = Counting(places, list)
+        counting = Ticked(places, list)
         met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 3})
         with monkeypatch.context() as patch:
             patch.setattr(Counts, "_add", full)
@@ -381,11 +397,11 @@ class TestTheStewardsTurn:
 
         monkeypatch.setattr(Counts, "_add", wrong)
         met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 3})
-        trouble = Counting(places, list).tick(at("2026-11-22"), dict)
+        trouble = Ticked(places, list).tick(at("2026-11-22"), dict)
         assert trouble == "blocks cannot be counted: IndexError: list index out of range"
 
     def test_the_operator_sees_today_s_entries_in_the_run_directory_alone(self, places: Places) -> None:
-        counting = Counting(places, list)
+        counting = Ticked(places, list)
         met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 3})
         counting.tick(at("2026-11-22"), dict)
         counting.close(at("2026-11-22"))

@@ -11,11 +11,11 @@ from resolver._core import CompiledList
 from resolver.ipc.entry_hits import Cells
 from resolver.log.source import Folder
 from resolver.policy.description import Generation
-from resolver.stats.collect import Counting
 from resolver.stats.documents import find_documents, in_force
 from resolver.stats.probe import probe
 from resolver.stats.report import report
 from resolver.stats.report_forms import as_html
+from tests.rigs.counted import Ticked
 from tests.rigs.lists_world import World, make_entry
 from tests.rigs.sealed_lists import Provider
 
@@ -51,7 +51,7 @@ def test_entries_of_a_sealed_list_are_told_by_category(world: World) -> None:
 def test_blocks_of_a_sealed_list_are_told_by_category_in_bands_and_of_no_entry(world: World) -> None:
     places = world.config.places
     references = {make_entry(name).reference: 12 for name in NAMES}
-    counting = Counting(places, world.ledger.append, lambda: ["sealed"])
+    counting = Ticked(places, world.ledger.append, lambda: ["sealed"])
     met(world, references)
     assert counting.tick(world.clock(), dict) is None
     world.clock.forward(days=40)
