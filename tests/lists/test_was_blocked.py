@@ -98,6 +98,28 @@ def test_a_stranger_checks_it_from_static_files_and_the_key_alone(
     assert run(capsys, *typed)[0] != 0
 
 
+def test_a_proof_that_breaks_off_leaves_no_folder(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk; of a kept document that is damaged nothing is found in the first place."""
+    output = tmp_path / "proof"
+    day = ("old.example", "--on", "2026-11-22", "--config", world.folder / "stopsign.yaml")
+    typed = ("audit", "was-blocked", *day, "--output")
+    with monkeypatch.context() as patch:
+        patch.setattr("resolver.stats.was_blocked.GROUNDS", "n" * 300)
+        assert run(capsys, *typed, output)[0] == 2
+    assert list(output.iterdir()) == []
+    assert run(capsys, *typed, output)[0] == 0
+    (folder,) = output.iterdir()
+    assert len(list(folder.iterdir())) == 3
+    status, _, err = run(capsys, *typed, output)
+    assert (status, f"{folder} is there already" in err) == (2, True)
+    (first,) = (world.config.places.kept("gambling") / "0001").glob("000-*")
+    first.write_bytes(zstandard.compress(b""))
+    assert run(capsys, *typed, tmp_path / "other")[0] == 2
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_forged_document_proves_nothing(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ask(world, capsys, "old.example", "--on", "2026-11-22", "--output", tmp_path / "one")
     ask(world, capsys, "new.example", "--on", "2026-11-25", "--output", tmp_path / "two")
