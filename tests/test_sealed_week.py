@@ -233,7 +233,7 @@ def test_no_name_of_a_sealed_list_is_written_anywhere_in_a_week(week: Week, capl
         counting = Ticked(config.places, log.append_many, lambda: [LIST])
         assert counting.tick(time.time(), dict) is None
         assert counting.tick(later, dict) is None
-        counting.close(later)
+        counting.close(later, dict)
     publish(config.places, time.time() + 10 * 86_400)
     assert json.loads(config.places.report.read_text())["blocks"]["total"] > 1000, "blocks are counted"
     week.keep(caplog.text)

@@ -466,7 +466,7 @@ class Register:
 
     def close(self) -> None:
         """What was counted until now is kept."""
-        self._counting.close(self._clock())
+        self._counting.close(self._clock(), self._entries)
 
     def _sealed(self) -> list[str]:
         return [name for name, applied in self.applied.items() if applied.seal is not None]

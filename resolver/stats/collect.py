@@ -75,6 +75,7 @@ class Counting:
             due = counts.due(now, active, self._sealed(), self._categories)
             if due.events:
                 self._append(due.events)
+            if due.days or due.months:
                 counts.logged(due)
         except sqlite3.Error as wrong:
             self._shut()  # opened on a read-only disk it would stay so
@@ -101,10 +102,10 @@ class Counting:
         with contextlib.suppress(OSError, sqlite3.Error):  # one sample of many: losing it does no harm
             self._opened().looked(now, gone=gone)
 
-    def close(self, now: float) -> None:
+    def close(self, now: float, active: Callable[[], Mapping[str, int]]) -> None:
         """Counts what the last workers left behind."""
         self._next = 0.0
-        self.tick(now, dict)
+        self.tick(now, active)
         self._shut()
 
     def _shut(self) -> None:

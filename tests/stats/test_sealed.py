@@ -55,13 +55,13 @@ def test_blocks_of_a_sealed_list_are_told_by_category_in_bands_and_of_no_entry(w
     met(world, references)
     assert counting.tick(world.clock(), dict) is None
     world.clock.forward(days=40)
-    assert counting.tick(world.clock(), lambda: {"sealed": 3}) is None
-    counting.close(world.clock())
+    assert counting.tick(world.clock(), lambda: {"sealed": 30}) is None
+    counting.close(world.clock(), dict)
     start, end = datetime(2026, 11, 1, tzinfo=UTC).date(), datetime(2026, 11, 30, tzinfo=UTC).date()
     log = world.ledger._opened()
     told = report(Folder(places.log_dir), log.details.bundle, start, end)
     assert told["bands"]["2026-11"]["sealed"] == {
-        "entries": 3, "met": 3, "never": 0, "bands": {"under 10": 0, "10-99": 3},
+        "entries": 30, "met": 3, "never": 27, "bands": {"under 10": 0, "10-99": 3},
         "by_category": {"abuse": {"10-99": 2}, "fraud": {"10-99": 1}},
     }  # fmt: skip
     assert not [one for one in references if one in str(told)]
