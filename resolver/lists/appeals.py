@@ -133,8 +133,8 @@ class AppealsHere:
 
     def _withdrawn(self) -> int:
         """Appeals that were withdrawn over the last day."""
-        since = self._clock() - DAY
-        return sum(one.outcome == WITHDRAWN and one.at > since for one in self.known.decided.values())
+        now = self._clock()
+        return sum(one.outcome == WITHDRAWN and abs(now - one.at) < DAY for one in self.known.decided.values())
 
     def _leaf_for(self, one: Report) -> int | AppealError:
         if one.what == "received":

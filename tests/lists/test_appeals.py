@@ -603,6 +603,19 @@ def test_how_many_appeals_are_withdrawn_in_a_day_is_bounded_and_an_alarm(
     assert world.register.appeals.known.waiting == {}
 
 
+def test_appeals_that_were_withdrawn_while_the_clock_was_far_ahead_keep_nobody_from_it_when_it_is_right(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resolver.lists.appeals.MOST_WITHDRAWN", 1)
+    for number in range(2):
+        receive(world, f"A{number}", "a.example", receipt=receipts.hash_of(SECRET).hex())
+    world.clock.forward(days=30)
+    withdraw(world, "A0", SECRET)
+    world.clock.forward(days=-30)
+    withdraw(world, "A1", SECRET)
+    assert world.register.appeals.known.waiting == {}
+
+
 def _asked(world: World) -> Any:
     async def work(what: Callable[..., object], *arguments: Any) -> object:
         return what(*arguments)
