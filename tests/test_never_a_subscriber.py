@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from resolver.config.schema import load
 from resolver.log.writer import Log
-from resolver.stats.collect import Counting
 from resolver.stats.publish import publish
+from tests.rigs.counted import Ticked
 from tests.rigs.dns_host import PATIENCE, question, wait_until
 from tests.rigs.load import STOPPED, ask
 from tests.rigs.provider import Provider, provider
@@ -131,10 +131,10 @@ def test_a_day_of_traffic_leaves_nothing_of_who_asked_and_for_what(provider: tup
     assert host.stop() == 0
     later = time.time() + 3 * 86_400
     with Log.open(config.places, lambda: later, origin=config.log_origin) as log:
-        counting = Counting(config.places, log.append_many)
-        assert counting.tick(time.time(), dict) is None
-        assert counting.tick(later, dict) is None
-        counting.close(later)
+        sizes, counting = lambda: {config.lists[0].name: 59}, Ticked(config.places, log.append_many)
+        assert counting.tick(time.time(), sizes) is None
+        assert counting.tick(later, sizes) is None
+        counting.close(later, sizes)
     publish(config.places, later)
     assert json.loads(config.places.report.read_text())["blocks"]["total"] > 10, (
         "blocks are counted, or this says nothing"

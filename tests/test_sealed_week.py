@@ -25,9 +25,9 @@ from resolver.config.schema import load
 from resolver.lists import difference
 from resolver.log.writer import Log
 from resolver.policy.explain import Leads
-from resolver.stats.collect import Counting
 from resolver.stats.publish import publish
 from tests.rigs.command_line import run
+from tests.rigs.counted import Ticked
 from tests.rigs.dns_host import PATIENCE, Host, ask_tcp, ask_udp, question, running, wait_until
 from tests.rigs.issuer_world import World as Readable
 from tests.rigs.lists_world import Clock, received, settings
@@ -230,10 +230,10 @@ def test_no_name_of_a_sealed_list_is_written_anywhere_in_a_week(week: Week, capl
     operate(week, file)
     later = time.time() + 40 * 86_400  # when the month's counts are due too
     with Log.open(config.places, lambda: later, origin=config.log_origin) as log:
-        counting = Counting(config.places, log.append_many, lambda: [LIST])
+        counting = Ticked(config.places, log.append_many, lambda: [LIST])
         assert counting.tick(time.time(), dict) is None
         assert counting.tick(later, dict) is None
-        counting.close(later)
+        counting.close(later, dict)
     publish(config.places, time.time() + 10 * 86_400)
     assert json.loads(config.places.report.read_text())["blocks"]["total"] > 1000, "blocks are counted"
     week.keep(caplog.text)

@@ -82,6 +82,8 @@ def probe(
             source, details, found, Asker.at(address), sample=sample, seed=seed, now=time.time(), progress=told
         )
     say(*([json.dumps(outcome.as_dict())] if as_json else outcome.lines()))
+    if not outcome.asked and outcome.remarks:
+        raise AuditError("nothing was asked: the remarks say why")
     if not outcome.asked:
         raise AuditError("nothing was asked: the log activated none of the documents that are here",
                          hint="--document names a list as it was published (full-N.zst)")  # fmt: skip

@@ -113,7 +113,7 @@ class Mirror:
             raise VerifyError("malformed", f"list {source.name} has no trusted root")
         # what a source withdraws shows in no timestamp of the list that adopted it
         complete = complete or (self._proven is not None and self._proven.is_adopted)
-        recent = now < min(self._expires, self._complete + COMPLETE_EVERY)
+        recent = now < self._expires and abs(now - self._complete) < COMPLETE_EVERY  # a clock far ahead is none
         if self._proven is not None and recent and not complete and self._served() == self._kept():
             return self._proven
         self._proven = None

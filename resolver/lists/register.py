@@ -107,7 +107,7 @@ class Register:
         self.guarded: Counter[tuple[str, str]] = Counter()  # (list, guard), since the start
         self.refused: Counter[tuple[str, str]] = Counter()  # (list, reason), likewise
         self._shadow = Shadow(self.places)
-        self._settling = Settling(self.places, ledger, self._alarm)
+        self._settling = Settling(self.places, ledger, self._alarm, uptime)
         self.everywhere = Everywhere(config, ledger, clock, self._alarm)
         self.waves = Waves(config, ledger, clock, uptime, self._alarm)
         self.appeals = AppealsHere(
@@ -115,7 +115,7 @@ class Register:
         )
         sealed = self.questions = Questions(config, ledger, clock, os.urandom, self._sealed, self.appeals.sealed_entry)
         self.people = People(self.places, ledger, clock, self._alarm, sealed, self.settle)
-        self._counting = Counting(self.places, ledger.append, self._sealed)
+        self._counting = Counting(self.places, ledger.append, self._sealed, uptime)
 
     @property
     def applied(self) -> dict[str, Applied]:
@@ -424,7 +424,7 @@ class Register:
         self._look_at_the_clock()
         self._alarm("clock ahead", doubt := self._pace())
         self.whole_again(self._damaged)  # somebody may have restored it
-        if self._settling.is_due(self._clock()):
+        if self._settling.is_due():
             self.settle()
         if doubt is None:
             self._end_shadow()
@@ -466,7 +466,7 @@ class Register:
 
     def close(self) -> None:
         """What was counted until now is kept."""
-        self._counting.close(self._clock())
+        self._counting.close(self._clock(), self._entries)
 
     def _sealed(self) -> list[str]:
         return [name for name, applied in self.applied.items() if applied.seal is not None]

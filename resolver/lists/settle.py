@@ -1,7 +1,8 @@
 """What should be live is brought up; what cannot be is tried again, ever more rarely.
 
 Enters: a `Plan`. Leaves: the live generation, and an alarm for as long as it is another one than planned. Rules: what
-was live goes on whatever fails; an entry that is to block again, and cannot, keeps none that is to be off from it.
+was live goes on whatever fails; an entry that is to block again, and cannot, keeps none that is to be off from it; the
+next attempt waits by the uptime, so that a clock that is set back does not hold it up.
 """
 
 from __future__ import annotations
@@ -31,8 +32,14 @@ FIRST_RETRY, LAST_RETRY = 5.0, 600.0
 class Settling:
     """Called from the register's thread alone."""
 
-    def __init__(self, places: Places, ledger: Ledger, alarm: Callable[[str, str | None], None]) -> None:
-        self._places, self._ledger, self._alarm = places, ledger, alarm
+    def __init__(
+        self,
+        places: Places,
+        ledger: Ledger,
+        alarm: Callable[[str, str | None], None],
+        uptime: Callable[[], float],
+    ) -> None:
+        self._places, self._ledger, self._alarm, self._uptime = places, ledger, alarm, uptime
         self._live: activate.Live | None = None
         """What is live and durable; None: not known, or not so."""
         self.generation, self.compiled = 0, ""
@@ -42,9 +49,9 @@ class Settling:
         """Version and state of each list, as it is live."""
         self._retry_at, self._patience = 0.0, FIRST_RETRY
 
-    def is_due(self, now: float) -> bool:
+    def is_due(self) -> bool:
         """Compiling a million entries against a full disk every few seconds would help nobody."""
-        return self._live is not None or now >= self._retry_at
+        return self._live is not None or self._uptime() >= self._retry_at
 
     @property
     def is_settled(self) -> bool:
@@ -60,7 +67,7 @@ class Settling:
         except (LedgerError, CoreError, OSError) as error:
             self._live = None
             self._alarm("activation", f"the new generation is not active: {why(error)}")
-            self._wait(now)
+            self._wait()
             with contextlib.suppress(LedgerError, CoreError, OSError):  # the alarm is there
                 planned, less = make_plan(None), make_plan(self.off)
                 if less.lists != planned.lists:
@@ -69,7 +76,7 @@ class Settling:
         self._alarm("activation", done.trouble and f"active, but not for after a reboot: {done.trouble}")
         self._live = None if done.trouble else done.live
         if done.trouble:
-            self._wait(now)
+            self._wait()
         else:
             self._patience = FIRST_RETRY
         self._is_live(planned, done)
@@ -83,5 +90,5 @@ class Settling:
             extra = about(generation=done.live.generation, entries=planned.entries)
             say.info("generation %d is live: %d entries", done.live.generation, planned.entries, extra=extra)
 
-    def _wait(self, now: float) -> None:
-        self._retry_at, self._patience = now + self._patience, min(self._patience * 2, LAST_RETRY)
+    def _wait(self) -> None:
+        self._retry_at, self._patience = self._uptime() + self._patience, min(self._patience * 2, LAST_RETRY)

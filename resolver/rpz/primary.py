@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from resolver.policy.in_force import InForce
 
 POLL, AGAIN, LATER = 0.2, 5.0, 60.0
+SET_BACK = 60.0
 
 log = logging.getLogger("stopsign.rpz")
 
@@ -83,6 +84,10 @@ class Kept:
     """The mark of those that it was made of."""
     due: float = 0.0
     """When it is made again, whatever else happens; 0: never."""
+    again: float | None = None
+    """The uptime at which it is made again after trouble."""
+    made: float = 0.0
+    """The time at which it was made; what had ended by a clock that is set back since holds again."""
     telling: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     given: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -90,6 +95,10 @@ class Kept:
     transfers: Counter[str] = field(default_factory=Counter)
     without: Sequence[str] = ()
     """Sealed lists, each with why the zone goes without it."""
+
+    def is_due(self, now: float, uptime: float) -> bool:
+        over = self.due and now >= self.due
+        return bool(over) or (self.again is not None and uptime >= self.again) or now < self.made - SET_BACK
 
     def make(self, live: InForce, now: float) -> Made:
         """The zone of what is live, durable. A full disk must not keep an entry in force that was withdrawn: then the
@@ -173,7 +182,7 @@ class Primary:
         live = self._follower.now
         self._alarm("live", live.trouble)
         for kept in self._zones.values():
-            if changed or (kept.due and now >= kept.due):
+            if changed or kept.is_due(now, time.monotonic()):
                 await self._make(kept, live, now)
         if changed:
             self._say()
@@ -183,18 +192,17 @@ class Primary:
         try:
             made = await asyncio.to_thread(kept.make, live, now)
         except RpzError as wrong:
-            kept.due = now + AGAIN
+            kept.due, kept.again = 0.0, time.monotonic() + AGAIN
             self._alarm(origin, str(wrong))
             return
         written, edition = made.written, made.edition
         ends = (written.next, live.exceptions.next_end(now) or 0)
-        kept.written, kept.due = written, float(min(filter(None, ends), default=0))
+        kept.written, kept.due, kept.made = written, float(min(filter(None, ends), default=0)), now
         kept.exceptions = live.exceptions.mark
         for line in [line for line in left_out(live) if line not in kept.without]:
             log.warning("%s: made without %s", origin, line)
         kept.without = left_out(live)
-        if made.trouble is not None:
-            kept.due = min(kept.due or now + LATER, now + LATER)
+        kept.again = None if made.trouble is None else time.monotonic() + LATER
         self._alarm(origin, made.trouble)
         if edition == kept.edition:
             return

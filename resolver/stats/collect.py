@@ -1,8 +1,8 @@
 """The steward's round of counting: collects the workers' files, and appends to the log what is due.
 
 Enters: a tick. Leaves: leaves, `run_dir/hits.json` for the operator (today's entries, exact, gone with a reboot),
-or the trouble in one sentence. Rule: a failure to count never stops anything else, whatever is wrong. A file that no
-worker of ours can have written is said for an hour.
+or the trouble in one sentence. Rules: a failure to count never stops anything else, whatever is wrong; a file that no
+worker of ours can have written is said for an hour; rounds and that hour are of uptime, days and months of the clock.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
+import time
 from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -44,9 +45,10 @@ class Counting:
         places: Places,
         append: Callable[[Sequence[Event]], object],
         sealed: Callable[[], Collection[str]] = frozenset,
+        uptime: Callable[[], float] = time.monotonic,
     ) -> None:
         """`sealed`: the lists of whose entries the log says nothing one by one."""
-        self._places, self._append, self._sealed = places, append, sealed
+        self._places, self._append, self._sealed, self._uptime = places, append, sealed, uptime
         self._generations = Generations(places)
         self._counts: Counts | None = None
         self._path = places.audit_dir / "counts.db"
@@ -58,10 +60,11 @@ class Counting:
     def tick(self, now: float, active: Callable[[], Mapping[str, int]]) -> str | None:
         """Once a minute: gathers, and logs what is due. Returns the trouble as long as it lasts, else None.
         `active`: entries by list."""
-        if now < self._next:
+        uptime = self._uptime()
+        if uptime < self._next:
             return self._trouble
-        self._next = now + PERIOD
-        troubles = (self._turn(now, active), self._wrong if now < self._wrong_until else None)
+        self._next = uptime + PERIOD
+        troubles = (self._turn(now, active), self._wrong if uptime < self._wrong_until else None)
         self._trouble = "; ".join(filter(None, troubles)) or None
         return self._trouble
 
@@ -72,6 +75,7 @@ class Counting:
             due = counts.due(now, active, self._sealed(), self._categories)
             if due.events:
                 self._append(due.events)
+            if due.days or due.months:
                 counts.logged(due)
         except sqlite3.Error as wrong:
             self._shut()  # opened on a read-only disk it would stay so
@@ -98,10 +102,10 @@ class Counting:
         with contextlib.suppress(OSError, sqlite3.Error):  # one sample of many: losing it does no harm
             self._opened().looked(now, gone=gone)
 
-    def close(self, now: float) -> None:
+    def close(self, now: float, active: Callable[[], Mapping[str, int]]) -> None:
         """Counts what the last workers left behind."""
         self._next = 0.0
-        self.tick(now, dict)
+        self.tick(now, active)
         self._shut()
 
     def _shut(self) -> None:
@@ -133,5 +137,5 @@ class Counting:
         if wrong := [one for one in troubles if isinstance(one, WrongFileError)]:
             more = f", and {len(wrong) - 1:,} more" if len(wrong) > 1 else ""
             self._wrong = f"a file of counts was wrong, and is removed: {wrong[0]}{more}"
-            self._wrong_until = now + WRONG_FOR
+            self._wrong_until = self._uptime() + WRONG_FOR
         return [one for one in troubles if isinstance(one, OSError)]

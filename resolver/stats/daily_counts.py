@@ -5,8 +5,10 @@ Enters: batches from the workers. Leaves: events for the log. Rules:
 - A batch counts once, whatever process dies when: its id and its hits are stored in one transaction.
 - No sum is above `MOST`: a worker that lies takes no number to where SQLite rounds it.
 - The public log gets a day's totals and a month's bands one whole day later: nobody can watch a visit.
-- An entry's band is 10 or more, in powers of ten. Below ten nothing is published about a single entry, not even whether
-  it was met. The exact counts of a month are deleted once its bands are logged.
+- An entry's band is 10 or more, in powers of ten. Below ten nothing is published about a single entry. The exact counts
+  of a month are deleted once its bands are logged.
+- Of a list of fewer than `FEWEST` entries nothing is published: its totals would be about single entries. Such a list
+  is not named, and where no other was met there is no leaf.
 - Of a sealed list the log says how many entries of each category are in each band, and of none in which.
 """
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from resolver.ipc.entry_hits import Batch
 
 PER_LEAF = 10_000  # entries in one leaf of bands
+FEWEST = 10  # entries of a list of which the log says anything
 KEPT_BATCHES = 10_000
 GONE = "no longer listed"
 BANDS_FROM = ((10_000, "10000+"), (1000, "1000-9999"), (100, "100-999"), (10, "10-99"))
@@ -91,17 +94,22 @@ class Counts:
         sealed: Collection[str] = (),
         categories: Callable[[Collection[str]], Mapping[str, str]] = lambda _: {},
     ) -> Due:
-        """What the log should have by now. `active`: how many entries each list has. `sealed`: lists of whose entries
-        the log says nothing one by one. `categories`: of the entries with these references, as far as they are listed
-        still."""
+        """What the log should have by now. `active`: how many entries each list has; of one that is not in force any
+        more it counts how many were met. `sealed`: lists of whose entries the log says nothing one by one.
+        `categories`: of the entries with these references, as far as they are listed still."""
         latest = datetime.fromtimestamp(now, UTC).date() - timedelta(days=2)
         days = self._periods("SELECT DISTINCT day FROM days WHERE day <= ? ORDER BY day", latest.isoformat())
         last = (latest + timedelta(days=1)).replace(day=1) - timedelta(days=1)
         both = "SELECT month FROM months UNION SELECT month FROM resolving"
         months = self._periods(f"SELECT month FROM ({both}) WHERE month <= ? ORDER BY month", f"{last:%Y-%m}")  # noqa: S608
-        events = [Event(COUNTS, day, {"day": day, "lists": self.day(day)}) for day in days]
+        sizes = active() if days or months else {}
+        events = []
+        for day in days:
+            entries = self._entries(day[:7], sizes)
+            if lists := {name: hits for name, hits in self.day(day).items() if entries[name] >= FEWEST}:
+                events.append(Event(COUNTS, day, {"day": day, "lists": lists}))
         for month in months:
-            events += self._bands(month, active(), sealed, categories)
+            events += self._bands(month, self._entries(month, sizes), sealed, categories)
             for asked, gone in self._database.execute("SELECT asked, gone FROM resolving WHERE month = ?", (month,)):
                 events.append(Event(RESOLVING, month, {"month": month, "asked": asked, "gone": gone}))
         return Due(tuple(events), days, months)
@@ -156,23 +164,28 @@ class Counts:
         )
         return True
 
+    def _entries(self, month: str, active: Mapping[str, int]) -> Counter[str]:
+        """How many entries each list has, at least."""
+        return Counter(active) | Counter(name for name, _ in self.month(month))
+
     def _bands(
         self,
         month: str,
-        active: Mapping[str, int],
+        entries: Mapping[str, int],
         sealed: Collection[str],
         categories: Callable[[Collection[str]], Mapping[str, str]],
     ) -> list[Event]:
         met: dict[str, dict[str, int]] = {}
         for (name, reference), hits in self.month(month).items():
-            met.setdefault(name, {})[reference] = hits
+            if entries[name] >= FEWEST:
+                met.setdefault(name, {})[reference] = hits
         dropped = self._database.execute("SELECT hits FROM dropped WHERE month = ?", (month,)).fetchone()
         events = []
         for name, by_reference in sorted(met.items()):
             told: dict[str, Any] = {
                 "month": month,
                 "list": name,
-                "entries": max(active.get(name, 0), len(by_reference)),
+                "entries": entries[name],
                 "met": len(by_reference),
                 "not_attributed": dropped[0] if dropped else 0,
             }

@@ -3,8 +3,8 @@
 Enters: a log, lists as their issuers published them, a resolver's address. Leaves: what was asked, and every answer
 that is not what the log says. Rules: a document counts only if its state hash is one that the log speaks of, so nobody
 can be blamed by a forged list; entries of what is active now must be stopped; those that it says are suspended, and
-names of what was active once and is no longer, must not be; the sample is drawn with a seed, so that anybody can ask
-it again.
+names of what was active once and is no longer, must not be; what the log says is bypassed is not asked; the sample is
+drawn with a seed, so that anybody can ask it again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
 from blocklists.counted import counted
+from blocklists.text import shown
 from resolver._core import covers
 from resolver.base.dns_question import Answer, ask
 from resolver.base.timestamps import as_text
@@ -70,17 +71,31 @@ class Active:
 @dataclass(frozen=True)
 class Logged:
     """What the log says: `active` by list, `history` every state that ever was (to its list), overrides not lifted,
-    and the references that are suspended, by list and type of leaf; None: more than the leaf names."""
+    and the references that are suspended, by list and type of leaf; None: more than the leaf names. `bypasses`: the
+    details of the leaves by kind (`all`, `list`) and list; `bypassed_names`: how many, since no leaf says which."""
 
     active: dict[str, Active]
     history: dict[str, str]
     overrides: int
     off: dict[tuple[str, str], frozenset[str] | None]
+    bypasses: dict[tuple[str, str], dict[str, Any]]
+    bypassed_names: int
 
     def suspended(self, name: str) -> frozenset[str] | None:
         """What of a list is not in force; None where the log does not name it all."""
         parts = [self.off.get((name, kind), frozenset()) for kind in SUSPENDING]
         return None if None in parts else frozenset[str]().union(*(one for one in parts if one))
+
+    def bypassed(self, name: str, clock: str) -> str | None:
+        """Why the off switch lets all of a list pass at the time `clock`; None: it does not."""
+        for key, what in ((("all", ""), "everything"), (("list", name), "it")):
+            if (told := self.bypasses.get(key)) is None:
+                continue
+            until = told.get("until")
+            if until is None or str(until) > clock:
+                end = "until it is switched off" if until is None else f"until {shown(until)}"
+                return f"{what} is bypassed since {shown(told.get('since'))}, {end}"
+        return None
 
 
 @dataclass
@@ -159,9 +174,9 @@ def probe(
 ) -> Outcome:
     """Asks and compares."""
     outcome, chance = Outcome(seed), random.Random(seed)
-    known = logged(source, details)
-    entries, gone = _samples(documents, known, sample, chance, outcome)
     clock = as_text(now)
+    known = logged(source, details)
+    entries, gone = _samples(documents, known, sample, chance, outcome, clock)
     questions = [
         (name, entry.reference, action != "monitor")
         for entry, action in entries
@@ -176,6 +191,10 @@ def probe(
         outcome.remarks.append(
             f"{known.overrides} overrides were set and not lifted by the log: some names may pass by them"
         )
+    if outcome.wrong and known.bypassed_names:
+        outcome.remarks.append(
+            f"by the log the off switch is on for {counted(known.bypassed_names, 'name')}: some names may pass by it"
+        )
     return outcome
 
 
@@ -184,7 +203,8 @@ def logged(source: Source, details: Callable[[int], list[Detail]]) -> Logged:
     active: dict[str, Active] = {}
     history: dict[str, str] = {}
     off: dict[tuple[str, str], frozenset[str] | None] = {}
-    overrides = 0
+    bypasses: dict[tuple[str, str], dict[str, Any]] = {}
+    overrides = names = 0
     for index, leaf, detail in leaves(source, details):
         overrides += (leaf.type == "override-set") - (leaf.type == "override-lifted")
         if detail is None or not isinstance(told := detail.value, dict):
@@ -192,6 +212,13 @@ def logged(source: Source, details: Callable[[int], list[Detail]]) -> Logged:
         name = str(told.get("list"))
         if leaf.type in SUSPENDING:
             off[name, leaf.type] = _references(told)
+        if leaf.type == "bypass":
+            key, on = (str(told.get("kind")), str(told.get("of"))), told.get("act") == "on"
+            bypasses.pop(key, None)
+            if key[0] == "name":
+                names += 1 if on else -1
+            elif on:
+                bypasses[key] = told
         if leaf.type != "list-activated":
             continue
         state = str(told.get("state", ""))
@@ -201,7 +228,7 @@ def logged(source: Source, details: Callable[[int], list[Detail]]) -> Logged:
             history[state] = name
         else:
             active.pop(name, None)
-    return Logged(active, history, max(overrides, 0), off)
+    return Logged(active, history, max(overrides, 0), off, bypasses, max(names, 0))
 
 
 def _references(told: dict[str, Any]) -> frozenset[str] | None:
@@ -221,7 +248,7 @@ def _entries(path: Path) -> Iterator[tuple[bytes, Entry]]:
 
 
 def _samples(
-    documents: Iterable[Path], known: Logged, sample: int, chance: random.Random, outcome: Outcome
+    documents: Iterable[Path], known: Logged, sample: int, chance: random.Random, outcome: Outcome, clock: str
 ) -> tuple[list[tuple[Entry, str]], list[Entry]]:
     """Entries that must be stopped, each with its list's action, and entries that must not be."""
     entries: list[tuple[Entry, str]] = []
@@ -240,7 +267,9 @@ def _samples(
                 outcome.remarks.append(f"list {now.list} is sealed: its names are not known here, so it was not asked")
                 continue
             current.append((path, off or frozenset()))
-            if not now.whole:
+            if (why := known.bypassed(now.list, clock)) is not None:
+                outcome.remarks.append(f"list {now.list}: by the log {why}, so it was not asked")
+            elif not now.whole:
                 outcome.remarks.append(f"list {now.list}: some of version {now.version} is held, so it was not asked")
             elif off is None:
                 outcome.remarks.append(f"list {now.list}: more is suspended than the log names, so it was not asked")
@@ -252,7 +281,7 @@ def _samples(
         else:
             raise AuditError(f"{path} ({state}) is no list that this log speaks of")
     outcome.remarks += [
-        f"list {one.list}, version {one.version}, was not asked: give its document, {one.state}"
+        f"list {one.list}, version {one.version}, was not asked: give its document by --document, {one.state}"
         for one in missing.values()
     ]
     if former and (missing or unreadable):

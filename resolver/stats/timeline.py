@@ -3,10 +3,12 @@
 Enters: a log's leaves with what is known of their details. Leaves: a `Timeline`. Rules:
 
 - a leaf says the hour and no more; a list holds from its leaf's hour until that of the next `list-activated` of it;
+- a leaf about an override or the off switch may come late: it counts by the times in its detail;
 - `relief-applied` and `suspended-here` name all references that are off from then on, each type for itself; where more
   are off than a leaf names, the entry is *perhaps* among them;
 - an override or the off switch for one name is of a name that only its private detail says: who has no more than
-  the published details sees that there was one.
+  the published details sees that there was one, and of an override not even when;
+- an override of an entry of a sealed list has no name: it is of one list and one reference.
 """
 
 from __future__ import annotations
@@ -16,17 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 from resolver._core import covers
 from resolver.log.errors import UntrueError
-from resolver.log.leaf import hour_of
 from resolver.log.reading import leaves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from blocklists.entry import Match
     from resolver.log.leaf import Detail, Leaf
     from resolver.log.source import Source
 
 SUSPENDING = {"relief-applied": "by the issuer's relief", "suspended-here": "at this provider"}
 """Types of leaves that say what of a list is off, and by whom."""
+OVERRIDES = frozenset({"override", "override-sealed"})
 
 
 @dataclass(frozen=True)
@@ -53,17 +56,40 @@ class Pause:
     since: str
     until: str | None = None
     perhaps: bool = False
-    """The leaf does not say of which entry or name it is."""
+    """The leaf does not say of which entry or name it is. Of an override it does not say the hours either: `since` is
+    the hour of the leaf, which may be late."""
 
     def __str__(self) -> str:
-        sure = "perhaps, " if self.perhaps else ""
-        end = f"until {self.until}" if self.until else "on"
-        return f"{self.what:<10} {sure}from {self.since} {end}, {self.why}: leaf {self.leaf}"
+        return f"{self.what:<10} {'perhaps, ' if self.perhaps else ''}{self._hours()}, {self.why}: leaf {self.leaf}"
+
+    def _hours(self) -> str:
+        if self.until:
+            return f"from {self.since} until {self.until}"
+        if not self.perhaps or self.what == "suspended":
+            return f"from {self.since} on"
+        if self.what == "let pass":
+            return f"logged {self.since}, its hours are not known here"
+        return f"from {self.since}, its end is not known here"
+
+    def overlaps(self, span: Span) -> bool:
+        """By the hours, since a leaf may come late; within one hour by the order of the leaves."""
+        return self._began_before_end(span) and self._ended_after_start(span)
+
+    def _began_before_end(self, span: Span) -> bool:
+        if span.ended is None or span.until is None or self.leaf < span.ended or self.since < span.until:
+            return True
+        return self.perhaps and self.what == "let pass" and self.since == span.until  # perhaps earlier than its leaf
+
+    def _ended_after_start(self, span: Span) -> bool:
+        if self.until is None or self.until > span.since:
+            return True
+        return self.leaf > span.leaf and (self.what == "suspended" or self.until == span.since)
 
 
 @dataclass(frozen=True)
 class _Off:
-    """One leaf about an exception. `of`: references, a list or a name; None: the leaf does not say."""
+    """One leaf about an exception. `of`: references, a list, a name, or list and reference of a sealed entry; None: the
+    leaf does not say."""
 
     leaf: int
     hour: str
@@ -72,6 +98,7 @@ class _Off:
     of: Any
     on: bool = True
     until: str | None = None
+    match: Match = "subtree"
 
 
 class Timeline:
@@ -91,14 +118,8 @@ class Timeline:
 
     def pauses(self, span: Span, reference: str, name: str) -> tuple[Pause, ...]:
         """What let `name` pass while the entry `reference` of this span was active, oldest first."""
-        found = [*self._suspended(span, reference), *self._passed(span, name)]
-        within = [
-            one
-            for one in found
-            if (span.ended is None or one.leaf < span.ended)
-            and (one.until is None or one.until > span.since or one.leaf > span.leaf)
-        ]
-        return tuple(sorted(within, key=lambda one: (one.since, one.leaf)))
+        found = [*self._suspended(span, reference), *self._passed(span, reference, name)]
+        return tuple(sorted((one for one in found if one.overlaps(span)), key=lambda one: (one.since, one.leaf)))
 
     def add(self, index: int, leaf: Leaf, told: Mapping[str, Any] | None) -> None:
         """The next leaf; `told` is its detail where that is known."""
@@ -109,10 +130,7 @@ class Timeline:
             of = frozenset(map(str, named)) if isinstance(named, list) else None
             self._off.append(_Off(index, leaf.hour, leaf.type, str(told.get("list")), of))
         elif leaf.type in {"override-set", "override-lifted"}:
-            about = None if told is None else (str(told.get("name")), str(told.get("match")))
-            until = None if told is None else _hour(told.get("until"))
-            hour = (_hour(told.get("since")) if told else None) or leaf.hour  # the log may have it later
-            self._off.append(_Off(index, hour, "override", None, about, leaf.type == "override-set", until))
+            self._off.append(_override(index, leaf, told))
         elif leaf.type in {"bypass", "bypass-words"} and told is not None:
             self._switched(index, leaf, told)
 
@@ -130,9 +148,7 @@ class Timeline:
             if kind == "name" and self._off and self._off[-1].kind == "name":
                 self._off[-1] = replace(self._off[-1], of=of)
             return
-        at = told.get("at")
-        hour = hour_of(at) if isinstance(at, int) else leaf.hour
-        until = _hour(told.get("until"))
+        hour, until = _hour(told.get("at")) or leaf.hour, _hour(told.get("until"))
         named = of or None if kind == "name" else of
         self._off.append(_Off(index, hour, kind, None, named, told.get("act") == "on", until))
 
@@ -151,15 +167,15 @@ class Timeline:
             if since is not None:
                 yield since
 
-    def _passed(self, span: Span, name: str) -> Iterator[Pause]:
+    def _passed(self, span: Span, reference: str, name: str) -> Iterator[Pause]:
         """Overrides and the off switch; each ends by itself at its end, or by a later leaf about the same."""
         for at, one in enumerate(self._off):
-            if not one.on or one.kind in SUSPENDING or not _concerns(one, span, name):
+            if not one.on or one.kind in SUSPENDING or not _concerns(one, span, reference, name):
                 continue
             same = (later for later in self._off[at + 1 :] if later.kind == one.kind and later.of == one.of)
             lifted = next(same, None) if one.of is not None else None
             ends = [hour for hour in (one.until, lifted.hour if lifted else None) if hour is not None]
-            what, why = ("let pass", "by an override") if one.kind == "override" else ("switched off", _scope(one))
+            what, why = ("let pass", "by an override") if one.kind in OVERRIDES else ("switched off", _scope(one))
             yield Pause(what, why, one.leaf, one.hour, min(ends, default=None), perhaps=one.of is None)
 
 
@@ -172,15 +188,25 @@ def read_timeline(source: Source, details: Callable[[int], list[Detail]]) -> Tim
     return timeline
 
 
-def _concerns(one: _Off, span: Span, name: str) -> bool:
+def _override(index: int, leaf: Leaf, told: Mapping[str, Any] | None) -> _Off:
+    on = leaf.type == "override-set"
+    if told is None:
+        return _Off(index, leaf.hour, "override", None, None, on)
+    hour, until = _hour(told.get("since")) or leaf.hour, _hour(told.get("until"))
+    if not told.get("name"):
+        entry = str(told.get("list")), str(told.get("reference"))
+        return _Off(index, hour, "override-sealed", None, entry, on, until)
+    return _Off(index, hour, "override", None, str(told["name"]), on, until, told.get("match", "subtree"))
+
+
+def _concerns(one: _Off, span: Span, reference: str, name: str) -> bool:
     if one.of is None or one.kind == "all":
         return True
     if one.kind == "list":
         return bool(one.of == span.list)
-    if one.kind == "name":
-        return covers(one.of, "subtree", name)
-    owner, match = one.of
-    return covers(owner, match, name)
+    if one.kind == "override-sealed":
+        return bool(one.of == (span.list, reference))
+    return covers(one.of, one.match, name)
 
 
 def _scope(one: _Off) -> str:

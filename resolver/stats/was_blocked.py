@@ -16,6 +16,8 @@ import json
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
 import zstandard
@@ -34,7 +36,6 @@ from resolver.stats.timeline import Pause, Span, Timeline, read_timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     from resolver.log.leaf import Detail
     from resolver.log.note import Verifier
@@ -117,17 +118,22 @@ def sealed_lists(
 
 
 def write_proof(source: Source, finding: Finding, span: Detail, archive: Archive, folder: Path) -> None:
-    """The files of one finding, into a new folder."""
-    folder.mkdir(parents=True)
-    told = span.value
-    (folder / PROOF).write_bytes(prove(source, finding.leaf, span))
-    with (
-        (folder / DOCUMENT).open("wb") as file,
-        zstandard.ZstdCompressor().stream_writer(file, closefd=False) as out,
-    ):
-        for line in archive.lines(finding.list, str(told["applied"])):
-            out.write(line)
-    (folder / GROUNDS).write_bytes(archive.head(finding.list, str(told["head"])))
+    """The files of one finding, in a new folder that is there whole or not at all."""
+    if folder.exists():
+        raise AuditError(f"{folder} is there already", hint="give a new folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside:
+        made, told = Path(beside) / folder.name, span.value
+        made.mkdir()
+        (made / PROOF).write_bytes(prove(source, finding.leaf, span))
+        with (
+            (made / DOCUMENT).open("wb") as file,
+            zstandard.ZstdCompressor().stream_writer(file, closefd=False) as out,
+        ):
+            for line in archive.lines(finding.list, str(told["applied"])):
+                out.write(line)
+        (made / GROUNDS).write_bytes(archive.head(finding.list, str(told["head"])))
+        made.rename(folder)
 
 
 def check(folder: Path, key: Verifier, name: str, log: Source | None = None) -> tuple[Proven, list[Finding]]:

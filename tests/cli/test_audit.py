@@ -103,9 +103,18 @@ def test_show_finds_by_type_and_reference_newest_last(world: World, capsys: pyte
     assert (status, out, err) == (0, "", told)
 
 
-def test_a_probe_that_asks_nothing_is_no_answer(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_probe_that_asks_nothing_is_no_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = World(tmp_path / "empty")
+    with world.open() as log:
+        log.append("start", "", {})
     status, _, err = run(capsys, "audit", "probe", "--log", world.log_dir, "--resolver", "127.0.0.1:1")
-    assert (status, "nothing was asked" in err) == (2, True)
+    assert (status, "nothing was asked: the log activated none of the documents" in err) == (2, True)
+
+
+def test_a_probe_that_may_ask_nothing_says_why(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "audit", "probe", "--log", world.log_dir, "--resolver", "127.0.0.1:1")
+    assert (status, "version 3, was not asked: give its document by --document, " in out) == (2, True)
+    assert "nothing was asked: the remarks say why" in err
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def test_without_the_log_nothing_is_added(world: World, monkeypatch: pytest.Monk
         assert world.active("new.example") == []
         assert world.active("a.example") == ["gambling"]
         assert any("log cannot be written" in alarm for alarm in world.register.status()["alarms"])
-    world.clock.forward(minutes=1)
+    world.forward(minutes=1)
     world.register.tick()
     assert world.active("new.example") == ["gambling"]
     assert world.leaves()[-1] != ("start", "")
@@ -143,7 +143,7 @@ def test_without_the_log_removals_and_suspensions_hold_all_the_same_and_their_le
         assert world.active("d.example") == []
         assert world.active("a.example") == ["gambling"]
         assert world.register.status()["alarms"]
-    world.clock.forward(minutes=1)
+    world.forward(minutes=1)
     world.register.tick()
     assert {("list-activated", "gambling/2"), ("relief-applied", "gambling/2")} <= set(world.leaves())
     assert world.register.status()["alarms"] == []
@@ -186,7 +186,7 @@ def test_a_full_disk_does_not_stop_suspensions_that_came_beside_a_refused_versio
         world.register.refuse("gambling", VerifyError("state-hash", "not what was signed"))
         assert world.active("a.example") == []
         assert any("applied cannot be written" in alarm for alarm in world.register.status()["alarms"])
-    world.clock.forward(minutes=1)
+    world.forward(minutes=1)
     world.register.tick()
     assert not any("cannot" in alarm for alarm in world.register.status()["alarms"])
     world.restart()
@@ -302,7 +302,7 @@ def test_as_many_suspensions_are_not_the_same_ones_where_the_log_cannot_be_writt
         other = mended.model_copy(update={"name": "b.example"})
         world.register.appeals._suspend(Suspensions(entries={second: other}), world.register.appeals.suspended)
         assert [world.active(name) for name in FIRST] == [[], []]
-    world.clock.forward(minutes=1)
+    world.forward(minutes=1)
     world.register.tick()
     assert [world.active(name) for name in FIRST] == [["gambling"], []]
 

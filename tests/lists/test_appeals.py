@@ -64,7 +64,7 @@ def decision(world: World, appeal: str) -> int:
 
 
 def run_out(world: World, **span: float) -> None:
-    world.clock.forward(**(span or {"hours": 49}))
+    world.forward(**(span or {"hours": 49}))
     world.register.tick()
 
 
@@ -556,6 +556,16 @@ def test_reports_that_are_refused_in_number_are_an_alarm_for_an_hour(world: Worl
     assert said not in world.register.status()["alarms"]
 
 
+def test_reports_that_were_refused_while_the_clock_was_far_ahead_are_no_alarm_when_it_is_right(world: World) -> None:
+    said = f"more than {MOST_REFUSED} reports of the web process were refused within an hour"
+    world.clock.forward(days=365)
+    for _ in range(MOST_REFUSED + 1):
+        reported(world, {"what": "received", "appeal": "x"})
+    assert said in world.register.status()["alarms"]
+    run_out(world, days=-365)
+    assert said not in world.register.status()["alarms"]
+
+
 def test_places_for_appeals_that_are_nearly_taken_are_an_alarm(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resolver.lists.appeals.MOST_WAITING", 5)
     monkeypatch.setattr("resolver.lists.appeals.NEARLY_FULL", 4)
@@ -590,6 +600,19 @@ def test_how_many_appeals_are_withdrawn_in_a_day_is_bounded_and_an_alarm(
     run_out(world, hours=25)
     assert alarm not in world.register.status()["alarms"]
     withdraw(world, "A3", SECRET)
+    assert world.register.appeals.known.waiting == {}
+
+
+def test_appeals_that_were_withdrawn_while_the_clock_was_far_ahead_keep_nobody_from_it_when_it_is_right(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resolver.lists.appeals.MOST_WITHDRAWN", 1)
+    for number in range(2):
+        receive(world, f"A{number}", "a.example", receipt=receipts.hash_of(SECRET).hex())
+    world.clock.forward(days=30)
+    withdraw(world, "A0", SECRET)
+    world.clock.forward(days=-30)
+    withdraw(world, "A1", SECRET)
     assert world.register.appeals.known.waiting == {}
 
 

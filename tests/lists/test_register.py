@@ -426,7 +426,7 @@ def test_a_document_that_nothing_else_has_is_an_alarm_with_what_to_do(world: Wor
         world.take(2, entries[1:])
     assert refusal.value.reason == "storage"
     path.write_bytes(whole)
-    world.clock.forward(seconds=10)
+    world.forward(seconds=10)
     world.register.tick()
     assert (world.active("a.example"), world.active("b.example")) == ([], ["gambling"])
     assert world.register.status()["alarms"] == []

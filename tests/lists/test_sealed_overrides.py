@@ -231,7 +231,7 @@ def test_an_override_s_end_waits_for_its_leaf_and_keeps_no_overdue_appeal_waitin
 
     if is_due:
         received(world, "A1", make_entry(OTHER).reference, "", "lawful", list="sealed")
-    world.clock.forward(days=14, hours=-1)
+    world.forward(days=14, hours=-1)
     world.register.take(provider.candidate(world, 1, [NAME, OTHER]))
     allow(world, "", REFERENCE)
     if restarts:
@@ -239,11 +239,11 @@ def test_an_override_s_end_waits_for_its_leaf_and_keeps_no_overdue_appeal_waitin
     with monkeypatch.context() as patch:
         patch.setattr(world.ledger, "append", full)
         for _ in range(2):
-            world.clock.forward(hours=1, minutes=1)
+            world.forward(hours=1, minutes=1)
             world.register.tick()
         assert stopped(world, provider, NAME, OTHER) == [False, not is_due]
         assert "the new generation is not active" in world.register.alarms["activation"]
-    world.clock.forward(hours=1)
+    world.forward(hours=1)
     world.register.tick()
     assert stopped(world, provider, NAME, OTHER) == [True, not is_due]
     assert world.leaves()[-1][0] in ("suspended-here", "heartbeat")

@@ -420,8 +420,8 @@ def test_refreshes_spread_and_a_host_in_trouble_is_asked_ever_more_rarely() -> N
 
 
 @pytest.mark.parametrize(
-    ("later", "complete", "all_of_it"),
-    [(60, False, False), (60, True, True), (7200, False, True), (86400, False, True)],
+    ("later", "complete", "all_of_it"),  # less than 0: the clock was ahead, and is right again
+    [(60, False, False), (60, True, True), (7200, False, True), (86400, False, True), (-7200, False, True)],
 )
 def test_a_look_at_an_unchanged_mirror_costs_one_small_file_but_an_hourly_one_is_complete(
     provider: Provider, monkeypatch: pytest.MonkeyPatch, later: float, complete: bool, all_of_it: bool

@@ -92,9 +92,21 @@ def test_a_generation_that_the_disk_does_not_take(world: World, monkeypatch: pyt
         patch.setattr("resolver.lists.activate.build", full)
         world.take(2, ["a.example", "b.example"])
         assert alarms(world) == ["the new generation is not active: No space left on device"]
-    world.clock.forward(minutes=1)
+    world.forward(minutes=1)
     world.register.tick()
     assert (alarms(world), world.active("b.example")) == ([], ["gambling"])
+
+
+def test_a_generation_that_is_tried_again_after_the_clock_was_set_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("resolver.lists.activate.build", full)
+        world.take(2, ["a.example", "b.example"])
+    world.clock.forward(hours=-12)
+    world.uptime.forward(minutes=1)
+    world.register.tick()
+    assert world.active("b.example") == ["gambling"]
 
 
 def test_a_generation_that_is_live_and_not_durable(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +117,7 @@ def test_a_generation_that_is_live_and_not_durable(world: World, monkeypatch: py
         world.take(3, ["a.example"])
         assert world.active("b.example") == []
         assert any(one.startswith("active, but not for after a reboot: ") for one in alarms(world))
-    world.clock.forward(minutes=1)
+    world.forward(minutes=1)
     world.register.tick()
     assert alarms(world) == []
 

@@ -15,14 +15,18 @@ from resolver.lists.activate import NAMED
 from resolver.lists.ledger import Event
 from resolver.log.errors import AuditError
 from resolver.log.leaf import canonical
+from resolver.policy import exceptions
+from resolver.policy.exceptions import FOR_EVER, Bypass
 from resolver.stats.kept import STEPS, Kept
 from tests.rigs.command_line import run
 from tests.rigs.http_folder import served
 from tests.rigs.lists_world import BASIS, ISSUER, World, make_entry, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from resolver.policy.exceptions import Kind, LiveExceptions
 
 OLD, NEW = make_entry("old.example"), make_entry("new.example")
 OTHER = BASIS.model_copy(update={"order": "18/2026"})
@@ -94,6 +98,28 @@ def test_a_stranger_checks_it_from_static_files_and_the_key_alone(
     assert run(capsys, *typed)[0] != 0
 
 
+def test_a_proof_that_breaks_off_leaves_no_folder(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk; of a kept document that is damaged nothing is found in the first place."""
+    output = tmp_path / "proof"
+    day = ("old.example", "--on", "2026-11-22", "--config", world.folder / "stopsign.yaml")
+    typed = ("audit", "was-blocked", *day, "--output")
+    with monkeypatch.context() as patch:
+        patch.setattr("resolver.stats.was_blocked.GROUNDS", "n" * 300)
+        assert run(capsys, *typed, output)[0] == 2
+    assert list(output.iterdir()) == []
+    assert run(capsys, *typed, output)[0] == 0
+    (folder,) = output.iterdir()
+    assert len(list(folder.iterdir())) == 3
+    status, _, err = run(capsys, *typed, output)
+    assert (status, f"{folder} is there already" in err) == (2, True)
+    (first,) = (world.config.places.kept("gambling") / "0001").glob("000-*")
+    first.write_bytes(zstandard.compress(b""))
+    assert run(capsys, *typed, tmp_path / "other")[0] == 2
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_forged_document_proves_nothing(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ask(world, capsys, "old.example", "--on", "2026-11-22", "--output", tmp_path / "one")
     ask(world, capsys, "new.example", "--on", "2026-11-25", "--output", tmp_path / "two")
@@ -113,6 +139,11 @@ def test_other_grounds_for_the_same_document_are_a_leaf(world: World) -> None:
 def pauses(told: dict[str, Any]) -> list[tuple[Any, ...]]:
     (one,) = told["found"]
     return [(p["what"], p["since"], p["until"], p["perhaps"]) for p in one["pauses"]]
+
+
+def switch(world: World, how: Callable[[LiveExceptions, int], LiveExceptions]) -> None:
+    """The off switch, with the steward dead: its next look at the file writes the leaves."""
+    exceptions.change(world.config.places, lambda live: how(live, int(world.clock())))
 
 
 def test_what_was_suspended_is_said(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,9 +223,8 @@ def test_overrides_and_the_off_switch_are_said_by_the_provider_and_hinted_at_in_
 ) -> None:
     world.register.people.allow("new.example", "exact", "a hospital", "alice", 7200.0)
     world.register.people.allow("other.example", "exact", "no matter", "alice", 7200.0)
-    at = int(world.clock())
-    act = {"act": "on", "at": at, "kind": "list", "of": "gambling", "since": "2026-11-24T12:00:00Z"}
-    world.ledger.append([Event("bypass", "", {**act, "until": "2026-11-24T13:00:00Z"})])
+    switch(world, lambda live, now: live.on(Bypass("list", "gambling", now, now + 3600, "root")))
+    world.register.people.note_bypass()
     told = ask(world, capsys, "new.example", "--on", "2026-11-25", "--output", tmp_path / "proof")
     assert pauses(told) == [
         ("let pass", "2026-11-24T12Z", "2026-11-24T14Z", False),
@@ -210,6 +240,53 @@ def test_overrides_and_the_off_switch_are_said_by_the_provider_and_hinted_at_in_
         0,
         [perhaps, perhaps, ("switched off", "2026-11-24T12Z", "2026-11-24T13Z", False)],
     )
+    status, out, _ = run(capsys, *typed, "--log", places.log_dir)
+    assert "let pass   perhaps, logged 2026-11-24T12Z, its hours are not known here, by an override: leaf " in out
+
+
+@pytest.mark.parametrize(("kind", "of"), [("all", ""), ("list", "gambling"), ("name", "new.example")])
+def test_what_was_switched_off_while_the_steward_was_dead_is_said_with_its_own_hours(
+    world: World, capsys: pytest.CaptureFixture[str], kind: Kind, of: str
+) -> None:
+    """Its leaves come late: after that of a version that was active only when the switch was on no more."""
+    world.clock.forward(hours=2)
+    switch(world, lambda live, now: live.on(Bypass(kind, of, now, FOR_EVER, "root")))
+    world.clock.forward(hours=6)
+    switch(world, lambda live, now: live.off(kind, of, now=now, by="root"))
+    world.clock.forward(hours=1)
+    world.take(4, [NEW, OLD])
+    world.register.people.note_bypass()
+    found = {one["version"]: one["pauses"] for one in ask(world, capsys, "new.example", "--on", "2026-11-24")["found"]}
+    (pause,) = found[3]
+    assert (pause["since"], pause["until"], found[4]) == ("2026-11-24T14Z", "2026-11-24T20Z", [])
+
+
+def test_an_override_of_a_sealed_entry_lets_that_entry_pass_alone(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    until = {"since": "2026-11-24T12:00:00Z", "until": "2026-11-24T20:00:00Z"}
+    for of_list, reference in (("secret", NEW.reference), ("gambling", OLD.reference)):
+        sealed = {"name": "", "match": "subtree", "list": of_list, "reference": reference}
+        world.ledger.append([Event("override-set", "", {**sealed, **until})])
+    assert pauses(ask(world, capsys, "new.example", "--on", "2026-11-25")) == []
+    sealed = {"name": "", "match": "subtree", "list": "gambling", "reference": NEW.reference}
+    world.ledger.append([Event("override-set", "", {**sealed, **until})])
+    world.clock.forward(hours=3)
+    world.ledger.append([Event("override-lifted", "", {**sealed, "by": "root"})])
+    assert pauses(ask(world, capsys, "new.example", "--on", "2026-11-25")) == [
+        ("let pass", "2026-11-24T12Z", "2026-11-24T15Z", False)
+    ]
+
+
+def test_an_override_ends_where_another_of_the_same_name_replaces_it(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.register.people.allow("new.example", "subtree", "a hospital", "alice", 36_000.0)
+    world.clock.forward(hours=2)
+    world.register.people.allow("new.example", "exact", "its home page alone", "alice", 36_000.0)
+    assert pauses(ask(world, capsys, "www.new.example", "--on", "2026-11-25")) == [
+        ("let pass", "2026-11-24T12Z", "2026-11-24T14Z", False)
+    ]
 
 
 def test_a_name_that_the_document_does_not_hold_is_not_proved(

@@ -21,6 +21,8 @@ from resolver.log.source import Folder
 from resolver.log.verify import verify
 from resolver.log.witness import cosign, load_witness, new_witness, witness_verify
 from resolver.log.writer import Event
+from resolver.policy.bypass import details
+from resolver.policy.exceptions import FOR_EVER, Bypass, LiveExceptions
 from resolver.stats.probe import Asker, probe
 from tests.rigs.command_line import run
 from tests.rigs.counted import entry
@@ -28,6 +30,8 @@ from tests.rigs.log_world import NOON, World
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from resolver.policy.exceptions import Kind
 
 WITNESSES = [Signer(f"witness-{number}.example", COSIGNATURE, bytes([number] * 32)) for number in range(3)]
 
@@ -293,6 +297,12 @@ class TestProbe:
                 detail = {"list": "gambling", "version": version, "state": state, "action": "stop-page"}
                 log.append("list-activated", f"gambling/{version}", detail)
 
+    def bypass(self, world: World, live: LiveExceptions) -> None:
+        """The leaves of the newest change of the off switch."""
+        with world.open() as log:
+            for kind, detail in details(live.pending_log[-1]):
+                log.append(kind, "", detail)
+
     def outcome(self, world: World, paths: list[Path], stopped: dict[str, str]) -> tuple[int, list[str], list[str]]:
         def asking(name: str, *, tcp: bool) -> Answer | None:
             for at in range(name.count(".") + 1):
@@ -346,6 +356,48 @@ class TestProbe:
         _, wrong, remarks = self.outcome(world, paths, {})
         assert wrong == []
         assert "more is suspended than the log names" in remarks[0]
+
+    @pytest.mark.parametrize(("kind", "of"), [("all", ""), ("list", "gambling")])
+    def test_what_the_log_says_is_bypassed_is_not_asked(self, tmp_path: Path, kind: Kind, of: str) -> None:
+        world = World(tmp_path / "w")
+        paths, states = self.documents(tmp_path)
+        self.told(world, states)
+        live = LiveExceptions().on(Bypass(kind, of, int(NOON) - 60, FOR_EVER, "root"))
+        self.bypass(world, live)
+        what = "everything" if kind == "all" else "it"
+        bypassed = f"by the log {what} is bypassed since 2026-11-22T11:59:00Z, until it is switched off"
+        remark = f"list gambling: {bypassed}, so it was not asked"
+        assert self.outcome(world, paths, {}) == (2, [], [remark]), "what is withdrawn must pass all the same"
+        assert self.outcome(world, paths, {"gone.example": f"{1:016}"})[1] == ["gone.example"] * 2
+        self.bypass(world, live.off(kind, of, now=int(NOON), by="root"))
+        assert "new.example" in self.outcome(world, paths, {})[1]
+
+    @pytest.mark.parametrize(("kind", "of"), [("all", ""), ("list", "gambling"), ("list", "other")])
+    def test_a_bypass_of_another_list_or_that_has_ended_excuses_nothing(
+        self, tmp_path: Path, kind: Kind, of: str
+    ) -> None:
+        world = World(tmp_path / "w")
+        paths, states = self.documents(tmp_path)
+        self.told(world, states)
+        end = FOR_EVER if of == "other" else int(NOON)
+        self.bypass(world, LiveExceptions().on(Bypass(kind, of, int(NOON) - 60, end, "root")))
+        _, wrong, remarks = self.outcome(world, paths, {})
+        assert ("new.example" in wrong, remarks) == (True, [])
+
+    def test_a_bypass_of_a_name_is_remarked_as_an_override_is(self, tmp_path: Path) -> None:
+        world = World(tmp_path / "w")
+        paths, states = self.documents(tmp_path)
+        self.told(world, states)
+        live = LiveExceptions().on(Bypass("name", "new.example", int(NOON) - 60, FOR_EVER, "root"))
+        self.bypass(world, live)
+        stopped = {"kept.example": f"{2:016}"}
+        _, wrong, remarks = self.outcome(world, paths, stopped)
+        assert (wrong, remarks) == (
+            ["new.example"],
+            ["by the log the off switch is on for 1 name: some names may pass by it"],
+        )
+        self.bypass(world, live.off("name", "new.example", now=int(NOON), by="root"))
+        assert self.outcome(world, paths, stopped)[1:] == (["new.example"], [])
 
     def test_a_list_that_nobody_logged_counts_for_nothing(self, tmp_path: Path) -> None:
         world = World(tmp_path / "w")

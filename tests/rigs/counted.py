@@ -10,11 +10,32 @@ from typing import TYPE_CHECKING, Any
 import zstandard
 
 from resolver import _core
+from resolver.stats.collect import Counting
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
+    from resolver.base.paths import Places
+    from resolver.log.writer import Event
     from tests.rigs.log_world import World
+
+
+class Ticked(Counting):
+    """The steward's counting where neither clock jumps: the uptime is the time of the last tick."""
+
+    def __init__(
+        self,
+        places: Places,
+        append: Callable[[Sequence[Event]], object],
+        sealed: Callable[[], Collection[str]] = frozenset,
+    ) -> None:
+        super().__init__(places, append, sealed, lambda: self._now)
+        self._now = 0.0
+
+    def tick(self, now: float, active: Callable[[], Mapping[str, int]]) -> str | None:
+        self._now = now
+        return super().tick(now, active)
 
 
 def raised(error: Exception) -> None:

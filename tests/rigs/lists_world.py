@@ -109,6 +109,11 @@ class World:
     def stop(self) -> None:
         self.ledger.close()
 
+    def forward(self, **span: float) -> None:
+        """Time goes by: the clock and the uptime go on."""
+        self.clock.forward(**span)
+        self.uptime.forward(**span)
+
     def restart(self) -> Register:
         self.stop()
         return self.start()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from resolver.config.schema import load
 from resolver.ipc import rpz_status
 from resolver.rpz import notify, primary
+from resolver.rpz.zone import RpzError
 from tests.rigs.list_documents import entry
 from tests.rigs.rpz_world import ORIGIN, World
 
@@ -44,6 +45,30 @@ def test_without_a_list_there_is_no_zone(tmp_path: Path, monkeypatch: pytest.Mon
         world.activate([entry("a.test", 1)])
         await zones.look(time.time())
         assert complaints(world) == []
+
+    asyncio.run(scene())
+
+
+def test_a_zone_that_cannot_be_made_is_tried_again_also_where_the_clock_was_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(primary, "AGAIN", 0.0)
+    world, made = World(tmp_path), 0
+
+    def damaged(*_: object) -> None:
+        nonlocal made
+        made += 1
+        raise RpzError("the disk is full")
+
+    async def scene() -> None:
+        zones = primary.Primary(load(world.config))
+        world.activate([entry("a.test", 1)])
+        with monkeypatch.context() as patch:
+            patch.setattr(primary.Kept, "make", damaged)
+            await zones.look(time.time() + 365 * 86400)
+            await zones.look(time.time())
+        await zones.look(time.time())
+        assert (made, complaints(world)) == (2, [])
 
     asyncio.run(scene())
 

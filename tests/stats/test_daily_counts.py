@@ -27,7 +27,7 @@ from resolver.policy.generations import Generations
 from resolver.stats.collect import Counting
 from resolver.stats.daily_counts import Counts, band_of
 from resolver.stats.resolving import Resolving
-from tests.rigs.counted import raised
+from tests.rigs.counted import Ticked, raised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,6 +52,11 @@ def places(tmp_path: Path) -> Places:
 @pytest.fixture
 def counts(places: Places) -> Counts:
     return Counts(places.audit_dir / "counts.db")
+
+
+def hundred() -> dict[str, int]:
+    """The sizes of the lists: long enough for the log."""
+    return {"gambling": 100}
 
 
 def make_live(
@@ -120,10 +125,10 @@ def test_of_a_sealed_list_the_log_counts_bands_and_names_no_entry(places: Places
     met(places, live, {"A" * 16: 15, "B" * 16: 20, "C" * 16: 5, "D" * 16: 12})
     gather(places, counts, "2026-11-22")
     categories = {"A" * 16: "abuse", "D" * 16: "piracy"}
-    due = counts.due(at("2027-01-03"), lambda: {"police": 3, "piracy": 1}, ["police"], lambda _: categories)
+    due = counts.due(at("2027-01-03"), lambda: {"police": 30, "piracy": 10}, ["police"], lambda _: categories)
     bands = {str(event.detail["list"]): event.detail for event in due.events if event.type == "bands"}
     assert bands["police"] == {
-        "month": "2026-11", "list": "police", "entries": 3, "met": 3, "not_attributed": 0, "bands": {},
+        "month": "2026-11", "list": "police", "entries": 30, "met": 3, "not_attributed": 0, "bands": {},
         "in_bands": {"abuse": {"10-99": 1}, "no longer listed": {"10-99": 1}},
     }  # fmt: skip
     assert bands["piracy"]["bands"] == {"D" * 16: "10-99"}
@@ -163,7 +168,7 @@ def test_a_batch_that_outlived_a_crash_of_the_steward_counts_once(places: Places
 
 def test_what_was_counted_for_a_list_that_is_live_no_more_is_named_by_that_list(places: Places) -> None:
     told: list[Event] = []
-    counting = Counting(places, told.extend)
+    counting = Ticked(places, told.extend)
     met(places, make_live(places, 1, gambling=["A" * 16, "B" * 16]), {"A" * 16: 1, "B" * 16: 2})
     generations.keep(places, 1)
     met(places, make_live(places, 2, gambling=["B" * 16, "C" * 16]), {"B" * 16: 3, "C" * 16: 4})
@@ -178,11 +183,11 @@ def test_what_was_counted_for_a_list_that_is_live_no_more_is_named_by_that_list(
 
 def test_what_is_only_watched_is_for_the_operator_and_not_for_the_bands(places: Places) -> None:
     told: list[Event] = []
-    counting = Counting(places, told.extend)
+    counting = Ticked(places, told.extend)
     met(places, make_live(places, action="monitor", gambling=["A" * 16]), {"A" * 16: 50})
-    assert counting.tick(at("2026-10-31"), dict) is None
+    assert counting.tick(at("2026-10-31"), hundred) is None
     assert json.loads((places.run_dir / "hits.json").read_text())["entries"] == {"A" * 16: 50}
-    assert counting.tick(at("2026-11-02"), dict) is None
+    assert counting.tick(at("2026-11-02"), hundred) is None
     assert "bands" not in [event.type for event in told]
 
 
@@ -231,7 +236,7 @@ WRONG = {
 def test_a_file_that_no_worker_of_ours_wrote_is_removed_and_is_an_alarm_for_an_hour(
     places: Places, data: bytes
 ) -> None:
-    counting = Counting(places, list)
+    counting = Ticked(places, list)
     met(places, make_live(places, gambling=["A" * 16, "B" * 16]), {"A" * 16: 3}, worker=7)
     (places.workers / "3-1-aa.hits").write_bytes(data)
     trouble = str(counting.tick(at("2026-11-22T10:00:00"), dict))
@@ -261,7 +266,7 @@ def test_a_sum_stays_what_sqlite_and_json_can_hold(places: Places, counts: Count
 @pytest.mark.parametrize("suffix", ["hits", "part"])
 @pytest.mark.parametrize("kind", ["folder", "link", "pipe"])
 def test_what_is_no_file_keeps_no_other_file_from_being_counted(places: Places, kind: str, suffix: str) -> None:
-    counting, path = Counting(places, list), places.workers / f"0-1-aa.{suffix}"
+    counting, path = Ticked(places, list), places.workers / f"0-1-aa.{suffix}"
     met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 3}, worker=7)
     if kind == "folder":
         path.mkdir()
@@ -313,6 +318,32 @@ def test_bands_say_nothing_of_an_entry_below_ten_and_the_exact_counts_are_forgot
     assert b"FFFFFFFF" not in (places.audit_dir / "counts.db").read_bytes()
 
 
+@pytest.mark.parametrize(("entries", "told"), [(9, {}), (10, {"short": 1}), (0, {})])
+def test_of_a_short_list_nothing_is_published_since_its_totals_are_about_single_entries(
+    places: Places, counts: Counts, entries: int, told: dict[str, int]
+) -> None:
+    """Neither by a leaf that names no list; `entries` 0: the list is not in force any more."""
+    sizes, long = {"short": entries, "long": 100}, {f"{number:016}": 1 for number in range(3)}
+    met(places, make_live(places, short=["A" * 16]), {"A" * 16: 1})
+    gather(places, counts, "2026-10-30")
+    met(places, make_live(places, 2, short=["A" * 16], long=list(long)), {"A" * 16: 1, **long})
+    gather(places, counts, "2026-10-31")
+    due = counts.due(at("2026-11-03"), lambda: sizes)
+    days = {event.reference: event.detail["lists"] for event in due.events if event.type == "counts"}
+    assert days == {**({"2026-10-30": told} if told else {}), "2026-10-31": {"long": 3, **told}}
+    assert [event.detail["list"] for event in due.events if event.type == "bands"] == ["long", *told]
+    counts.logged(due)
+    assert (counts.day("2026-10-30"), counts.month("2026-10")) == ({}, {}), "it is forgotten all the same"
+
+
+def test_a_list_that_is_not_in_force_any_more_has_as_many_entries_as_were_met(places: Places, counts: Counts) -> None:
+    hits = {f"{number:016}": 1 for number in range(10)}
+    met(places, make_live(places, gone=list(hits)), hits)
+    gather(places, counts, "2026-10-31")
+    day, bands = counts.due(at("2026-11-03"), dict).events
+    assert (day.detail["lists"], bands.detail["entries"]) == ({"gone": 10}, 10)
+
+
 def test_bands_of_many_entries_take_several_leaves(
     places: Places, counts: Counts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,7 +351,7 @@ def test_bands_of_many_entries_take_several_leaves(
     hits = {f"{number:016}": 10 for number in range(7)}
     met(places, make_live(places, gambling=list(hits)), hits)
     gather(places, counts, "2026-10-31")
-    bands = [event for event in counts.due(at("2026-11-03"), dict).events if event.type == "bands"]
+    bands = [event for event in counts.due(at("2026-11-03"), hundred).events if event.type == "bands"]
     assert [event.reference[-1] for event in bands] == ["0", "1", "2"]
     assert sum(len(event.detail["bands"]) for event in bands) == 7
 
@@ -332,13 +363,37 @@ def test_the_bands_are_powers_of_ten() -> None:
 
 
 class TestTheStewardsTurn:
+    def test_the_hits_of_a_short_list_are_forgotten_when_they_were_due(self, places: Places) -> None:
+        told: list[Event] = []
+        counting = Ticked(places, told.extend)
+        met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 12})
+        for now in ("2026-10-31T10:00:00", "2026-11-02T10:00:00"):
+            assert counting.tick(at(now), dict) is None
+        assert (told, Counts(places.audit_dir / "counts.db").month("2026-10")) == ([], {})
+
     def test_it_logs_what_is_due_once(self, places: Places) -> None:
         told: list[Event] = []
-        counting = Counting(places, told.extend)
+        counting = Ticked(places, told.extend)
         met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 12})
         for now in ("2026-10-31T10:00:00", "2026-11-02T10:00:00", "2026-11-02T10:02:00", "2026-11-03T10:00:00"):
-            assert counting.tick(at(now), dict) is None
+            assert counting.tick(at(now), hundred) is None
         assert [event.type for event in told] == ["counts", "bands"]
+
+    def test_a_clock_that_was_a_year_ahead_at_the_start_holds_up_neither_a_round_nor_the_end_of_an_alarm(
+        self, places: Places
+    ) -> None:
+        uptime = [1000.0]
+        counting = Counting(places, list, uptime=lambda: uptime[0])
+        make_live(places, gambling=["A" * 16])
+        (places.workers / "3-1-aa.hits").write_bytes(b"")
+        trouble = counting.tick(at("2027-11-22T10:00:00"), dict)
+        assert (trouble or "").startswith("a file of counts was wrong")
+        uptime[0] += 60.0
+        met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 3})
+        assert counting.tick(at("2026-11-22T10:00:10"), dict) == trouble
+        assert json.loads((places.run_dir / "hits.json").read_text())["entries"] == {"A" * 16: 3}
+        uptime[0] += 3600.0
+        assert counting.tick(at("2026-11-22T10:00:20"), dict) is None
 
     def test_a_log_that_takes_nothing_is_tried_again_and_said(self, places: Places) -> None:
         told: list[Event] = []
@@ -349,12 +404,12 @@ class TestTheStewardsTurn:
                 raise ResolverError("the disk is full")
             told.extend(events)
 
-        counting = Counting(places, append)
+        counting = Ticked(places, append)
         met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 12})
         make_live(places, 2, gambling=["A" * 16])
-        assert counting.tick(at("2026-10-31"), dict) is None
-        assert "the disk is full" in str(counting.tick(at("2026-11-02"), dict))
-        assert counting.tick(at("2026-11-02T00:02:00"), dict) is None
+        assert counting.tick(at("2026-10-31"), hundred) is None
+        assert "the disk is full" in str(counting.tick(at("2026-11-02"), hundred))
+        assert counting.tick(at("2026-11-02T00:02:00"), hundred) is None
         assert [event.type for event in told] == ["counts", "counts"]
 
     def test_a_full_disk_is_said_in_a_sentence_until_blocks_are_counted_again(
@@ -364,7 +419,7 @@ class TestTheStewardsTurn:
             counts._database.execute("ROLLBACK")  # as SQLite itself does then
             raise sqlite3.OperationalError("database or disk is full")
 
-        counting = Counting(places, list)
+        counting = Ticked(places, list)
         met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 3})
         with monkeypatch.context() as patch:
             patch.setattr(Counts, "_add", full)
@@ -372,7 +427,7 @@ class TestTheStewardsTurn:
         assert trouble == f"blocks cannot be counted: {places.audit_dir}/counts.db: database or disk is full"
         assert counting.tick(at("2026-11-22T00:00:05"), dict) == trouble, "nobody has tried again yet"
         assert counting.tick(at("2026-11-22T00:01:00"), dict) is None
-        counting.close(at("2026-11-22T00:01:00"))
+        counting.close(at("2026-11-22T00:01:00"), dict)
         assert json.loads((places.run_dir / "hits.json").read_text())["entries"] == {"A" * 16: 3}
 
     def test_what_nobody_foresaw_is_a_sentence_too(self, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,14 +436,14 @@ class TestTheStewardsTurn:
 
         monkeypatch.setattr(Counts, "_add", wrong)
         met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 3})
-        trouble = Counting(places, list).tick(at("2026-11-22"), dict)
+        trouble = Ticked(places, list).tick(at("2026-11-22"), dict)
         assert trouble == "blocks cannot be counted: IndexError: list index out of range"
 
     def test_the_operator_sees_today_s_entries_in_the_run_directory_alone(self, places: Places) -> None:
-        counting = Counting(places, list)
+        counting = Ticked(places, list)
         met(places, make_live(places, gambling=["A" * 16]), {"A" * 16: 3})
         counting.tick(at("2026-11-22"), dict)
-        counting.close(at("2026-11-22"))
+        counting.close(at("2026-11-22"), dict)
         assert json.loads((places.run_dir / "hits.json").read_text()) == {
             "day": "2026-11-22", "entries": {"A" * 16: 3},
         }  # fmt: skip

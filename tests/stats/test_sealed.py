@@ -11,11 +11,11 @@ from resolver._core import CompiledList
 from resolver.ipc.entry_hits import Cells
 from resolver.log.source import Folder
 from resolver.policy.description import Generation
-from resolver.stats.collect import Counting
 from resolver.stats.documents import find_documents, in_force
 from resolver.stats.probe import probe
 from resolver.stats.report import report
 from resolver.stats.report_forms import as_html
+from tests.rigs.counted import Ticked
 from tests.rigs.lists_world import World, make_entry
 from tests.rigs.sealed_lists import Provider
 
@@ -51,17 +51,17 @@ def test_entries_of_a_sealed_list_are_told_by_category(world: World) -> None:
 def test_blocks_of_a_sealed_list_are_told_by_category_in_bands_and_of_no_entry(world: World) -> None:
     places = world.config.places
     references = {make_entry(name).reference: 12 for name in NAMES}
-    counting = Counting(places, world.ledger.append, lambda: ["sealed"])
+    counting = Ticked(places, world.ledger.append, lambda: ["sealed"])
     met(world, references)
     assert counting.tick(world.clock(), dict) is None
     world.clock.forward(days=40)
-    assert counting.tick(world.clock(), lambda: {"sealed": 3}) is None
-    counting.close(world.clock())
+    assert counting.tick(world.clock(), lambda: {"sealed": 30}) is None
+    counting.close(world.clock(), dict)
     start, end = datetime(2026, 11, 1, tzinfo=UTC).date(), datetime(2026, 11, 30, tzinfo=UTC).date()
     log = world.ledger._opened()
     told = report(Folder(places.log_dir), log.details.bundle, start, end)
     assert told["bands"]["2026-11"]["sealed"] == {
-        "entries": 3, "met": 3, "never": 0, "bands": {"under 10": 0, "10-99": 3},
+        "entries": 30, "met": 3, "never": 27, "bands": {"under 10": 0, "10-99": 3},
         "by_category": {"abuse": {"10-99": 2}, "fraud": {"10-99": 1}},
     }  # fmt: skip
     assert not [one for one in references if one in str(told)]
