@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from blocklists.importers import adblock, csv, domains, hosts, mapped, resolvers, zone
 from blocklists.importers.mapping import presets
-from blocklists.importers.source import Rejection, SourceError, lines, octets
+from blocklists.importers.source import Rejection, SourceError, lines, octets, readable_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,15 +65,16 @@ _MAGIC = (
 
 def read(path: Path, intake: Intake, *, form: str = "auto", by: Mapping | None = None) -> None:
     """Take the file's names into `intake`, `by` a mapping where one is given. Raises SourceError."""
-    if by is not None:
-        mapped.read(path, by, intake)
-        return
-    chosen = guess(path) if form == "auto" else form
-    if chosen in FORMATS:
-        intake.file = path.name
-        FORMATS[chosen](path, intake)
-    else:
-        mapped.read(path, preset(chosen), intake)
+    intake.file = path.name
+    with readable_again(path, size=intake.size) as file:
+        if by is not None:
+            mapped.read(file, by, intake)
+            return
+        chosen = guess(file) if form == "auto" else form
+        if chosen in FORMATS:
+            FORMATS[chosen](file, intake)
+        else:
+            mapped.read(file, preset(chosen), intake)
 
 
 def preset(name: str) -> Preset:

@@ -48,7 +48,6 @@ _NO_SLUG = re.compile(r"[^A-Za-z0-9]+").sub
 
 def read(path: Path, mapping: Mapping, intake: Intake, *, now: datetime | None = None) -> None:
     """Take the register into `intake`. Raises SourceError."""
-    intake.file = path.name
     reading = _Reading(path, mapping, intake, now or datetime.now(UTC))
     if mapping.read.kind == "zone":
         zone.read(path, intake, encoding=mapping.read.encoding)

@@ -4,13 +4,18 @@ Enters: a path; what is compressed (`blocklists/compression.py`) and UTF-16 are 
 name. Leaves: `(number, text)`, or `Rejection` for a line that is not in the encoding or too long; the others
 follow.
 
-Rules: a file that breaks off is refused as a whole; the uncompressed octets are bounded.
+Rules: a file that breaks off is refused as a whole; the uncompressed octets are bounded. What can be read once (a pipe)
+is copied first, since readers look at a file more than once.
 """
 
 from __future__ import annotations
 
 import codecs
+import tempfile
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from errno import ENOSPC
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blocklists import compression
@@ -20,13 +25,13 @@ from resolver._core import lines_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MAX_LINE = 64 << 10
 """A line beyond this many characters is rejected: no name, no zone record and no rule is that long."""
 MAX_LINES = 50_000_000
 MAX_SIZE = 2 << 30
 """Octets, uncompressed, unless the caller says another bound."""
+_BLOCK = 1 << 20
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
@@ -52,6 +57,31 @@ class Notice:
     text: str
     notice: str
     file: str = ""
+
+
+@contextmanager
+def readable_again(path: Path, *, size: int) -> Iterator[Path]:
+    """The file itself; of what can be read once, a copy of at most `size` octets, which has no name and ends with the
+    block. Raises SourceError, which names `path`."""
+    with ExitStack() as stack:
+        again, left = path, size
+        try:
+            with path.open("rb") as file:
+                if not file.seekable():
+                    copy = stack.enter_context(tempfile.TemporaryFile())
+                    again = Path(f"/proc/self/fd/{copy.fileno()}")
+                    while left >= 0 and (block := file.read(_BLOCK)):
+                        left -= copy.write(block)
+                    copy.flush()
+        except OSError as error:
+            full = f"a pipe is copied to {tempfile.gettempdir()} first; TMPDIR names another folder"
+            raise SourceError(f"{path}: {why(error, path)}", hint=full if error.errno == ENOSPC else None) from None
+        if left < 0:
+            raise SourceError(f"{path}: more than {size:,} octets")
+        try:
+            yield again
+        except SourceError as error:
+            raise SourceError(str(error).replace(str(again), str(path)), hint=error.hint) from None
 
 
 def octets(path: Path, *, size: int = MAX_SIZE) -> Iterator[bytes]:
