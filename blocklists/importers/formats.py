@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from blocklists.importers import adblock, csv, domains, hosts, mapped, resolvers, zone
 from blocklists.importers.mapping import presets
-from blocklists.importers.source import Rejection, SourceError, lines, octets, readable_again
+from blocklists.importers.source import Rejection, SourceError, lines, mark, octets, readable_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -108,9 +108,10 @@ def refuse_foreign(path: Path) -> None:
     for magic, what, instead in _MAGIC:
         if head.startswith(magic):
             raise SourceError(f"{path}: {what}, not a list of names", hint=instead)
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+    bom, told = mark(head)
+    if told != "utf-8":
         return
-    begin = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    begin = head.removeprefix(bom).lstrip().lower()
     if begin.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         raise SourceError(f"{path}: an HTML page, not a list of names", hint="an error page? else ask for a table")
     if begin.startswith((b"<?xml", b"<")) and b">" in begin:

@@ -1,7 +1,7 @@
 """A file of names, as numbered lines of text.
 
-Enters: a path; what is compressed (`blocklists/compression.py`) and UTF-16 are known by the first octets, not by the
-name. Leaves: `(number, text)`, or `Rejection` for a line that is not in the encoding or too long; the others
+Enters: a path; what is compressed (`blocklists/compression.py`), UTF-16 and UTF-32 are known by the first octets, not
+by the name. Leaves: `(number, text)`, or `Rejection` for a line that is not in the encoding or too long; the others
 follow.
 
 Rules: a file that breaks off is refused as a whole; the uncompressed octets are bounded. What can be read once (a pipe)
@@ -32,7 +32,13 @@ MAX_LINES = 50_000_000
 MAX_SIZE = 2 << 30
 """Octets, uncompressed, unless the caller says another bound."""
 _BLOCK = 1 << 20
-_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16's, which it begins with
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
 
 
 class SourceError(BlocklistError):
@@ -97,13 +103,18 @@ def octets(path: Path, *, size: int = MAX_SIZE) -> Iterator[bytes]:
         raise SourceError(f"{where}: {why(error, path)}", hint=getattr(error, "hint", None)) from None
 
 
+def mark(first: bytes) -> tuple[bytes, str]:
+    """The mark that a file begins with, and its encoding; without one UTF-8."""
+    return next(((bom, name) for bom, name in _BOMS if first.startswith(bom)), (b"", "utf-8"))
+
+
 def text(path: Path, *, size: int = MAX_SIZE, encoding: str | None = None) -> Iterator[str]:
     """The file's text in blocks; U+FFFD where an octet is none of the encoding's. Raises SourceError."""
     blocks = octets(path, size=size)
     first = next(blocks, b"")
-    bom, told = next(((bom, name) for bom, name in _BOMS if first.startswith(bom)), (b"", "utf-8"))
-    if bom and encoding == "utf-16":
-        encoding = told  # the mark that says which of the two is off
+    bom, told = mark(first)
+    if bom and encoding in {"utf-16", "utf-32"}:
+        encoding = told  # the mark that says in which order is off
     decoder = codecs.getincrementaldecoder(encoding or told)("replace")
     try:
         yield decoder.decode(first.removeprefix(bom))
@@ -161,11 +172,12 @@ def line_of(number: int, octets: bytes) -> str | Rejection:
 def _utf8(path: Path, size: int) -> Iterator[bytes]:
     found = octets(path, size=size)
     first = next(found, b"")
-    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    bom, told = mark(first)
+    if told != "utf-8":
         for block in text(path, size=size):
             yield block.encode()
         return
-    yield first.removeprefix(codecs.BOM_UTF8)
+    yield first.removeprefix(bom)
     yield from found
 
 

@@ -350,10 +350,11 @@ def test_one_line_that_is_none_refuses_the_zone_with_its_number(tmp_path: Path) 
 def test_the_format_is_told_by_the_rules_and_not_by_comments(tmp_path: Path, text: str, form: str) -> None:
     (tmp_path / "list").write_text(text)
     assert formats.guess(tmp_path / "list") == form
-    for encoding in ("utf-16", "utf-8-sig"):
-        (tmp_path / "list").write_bytes(text.encode(encoding))
+    for encoding in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be", "utf-8"):
+        octets = f"\ufeff{text}".encode(encoding)
+        (tmp_path / "list").write_bytes(octets)
         assert formats.guess(tmp_path / "list") == form
-        assert len(intake(tmp_path, text.encode(encoding))) >= 1
+        assert len(intake(tmp_path, octets)) >= 1
 
 
 @pytest.mark.parametrize(

@@ -287,13 +287,17 @@ def test_a_mapping_that_is_wrong_names_the_key(text: str, reason: str) -> None:
         declared(text)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
 @pytest.mark.parametrize("kind", ["csv", "json"])
-def test_a_text_in_utf_16_is_told_by_its_mark_and_refused_without_it(tmp_path: Path, kind: str) -> None:
-    by = declared(f"{{read: {{kind: {kind}, encoding: UTF16}}, name: {{field: name}}}}")
+def test_a_text_in_wide_units_is_told_by_its_mark_and_refused_without_it(
+    tmp_path: Path, kind: str, encoding: str
+) -> None:
+    by = declared(f"{{read: {{kind: {kind}, encoding: {encoding.upper()}}}, name: {{field: name}}}}")
     text = "name;note\na.example;x\n" if kind == "csv" else '[{"name": "a.example"}]'
-    assert len(taken(tmp_path, text.encode("utf-16"), by)) == 1
-    with pytest.raises(SourceError, match="not utf-16"):
-        taken(tmp_path, text.encode("utf-16-le"), by)
+    for order in ("le", "be"):
+        assert len(taken(tmp_path, f"\ufeff{text}".encode(f"{encoding}-{order}"), by)) == 1
+        with pytest.raises(SourceError, match=f"not {encoding}"):
+            taken(tmp_path, text.encode(f"{encoding}-{order}"), by)
 
 
 def many_grounds(count: int) -> tuple[str, mapping.Mapping]:
