@@ -13,7 +13,7 @@ from __future__ import annotations
 import codecs
 import tempfile
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from errno import ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -204,11 +204,6 @@ def shown(text: str) -> str:
     """Foreign text as a report may print it: one line, no control characters, not endless."""
     cut = text if len(text) <= 100 else text[:97] + "..."
     return "".join(char if char.isprintable() else "\ufffd" for char in cut.strip())
-
-
-def in_file(item: Rejection, file: str) -> Rejection:
-    """The rejection with its file's name."""
-    return replace(item, file=file)
 
 
 def _checked(first: int, found: list[str], encoding: str | None) -> Iterator[tuple[int, list[str]] | Rejection]:
