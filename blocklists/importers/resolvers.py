@@ -25,8 +25,10 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from blocklists.entry import explain_name, is_name
 from blocklists.importers import hosts
-from blocklists.importers.source import Rejection, lines
+from blocklists.importers.source import Rejection, lines, shown
+from resolver._core import Names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,6 +54,7 @@ _BLOCKING = _REDIRECTING | {
     "static",
 }  # fmt: skip
 _PASSING = frozenset({"always_transparent", "inform", "noview", "transparent", "typetransparent"})
+_TYPES = (*sorted(_BLOCKING), *sorted(_PASSING))
 _DEAF = frozenset({"always_deny", "always_nodata", "always_nxdomain", "always_refuse", "always_transparent"})
 """To data."""
 
@@ -85,8 +88,12 @@ class _Unbound:
 
     intake: Intake
     clause: str = "server"
-    zones: dict[str, tuple[int, str]] = field(default_factory=dict)
-    """Line and type of each."""
+    zones: Names = field(default_factory=lambda: Names((), (), (), ()))
+    """Of each the number of its type in `_TYPES`."""
+    again: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """The last line and type of those that stand twice."""
+    around: dict[str, str] = field(default_factory=dict)
+    """The types of zones that data are in."""
     data: dict[str, dict[tuple[str, str], int]] = field(default_factory=dict)
     """Of a name its records, as type and target (empty where the type has none), each with its line."""
 
@@ -99,7 +106,7 @@ class _Unbound:
         elif self.clause == "view":
             intake.reject(number, text, "holds for the clients of a view alone: as a block it would be wider")
         elif zone := _ZONE(text):
-            self._zone(number, text, zone[2].rstrip(".").lower(), sys.intern(zone[3]))
+            self._keep(number, text, zone[2].rstrip(".").lower(), zone[3])
         elif (data := _DATA(text)) and (record := _RECORD(data[1] or data[2] or "")):
             name, kind, target = record[1].rstrip(".").lower(), record[2].upper(), record[3].rstrip(".").lower()
             records = self.data.setdefault(name, {})
@@ -107,28 +114,38 @@ class _Unbound:
         else:
             intake.reject(number, text, "no local-zone and no local-data")
 
+    def _keep(self, number: int, text: str, name: str, kind: str) -> None:
+        if kind not in _TYPES:
+            self.intake.reject(number, text, f"a local-zone of type {kind} is no block")
+        elif not is_name(name):
+            self.intake.reject(number, text, explain_name(shown(name)))
+        elif self.zones.put(name, number, _TYPES.index(kind)) is not None:
+            self.again[name] = number, _TYPES.index(kind)
+
     def settle(self) -> None:
         """Take what Unbound stops of all that was read."""
-        for name, (number, kind) in self.zones.items():
-            if kind in _PASSING:
-                own = kind not in _DEAF and self._targets(name)
-                self._pass(number, name, "below" if own else "subtree", f"a local-zone of type {kind} lets a name pass")
-            elif kind in _REDIRECTING and (away := self._away(name)):
-                self._pass(number, name, "subtree", _leads(away))
-            else:
-                self.intake.take(number, name, match="subtree")
+        wanted = {part for name in self.data for part in _with_parents(name)}
+        for first, name, at in map(self.zones.__getitem__, range(len(self.zones))):
+            number, last = self.again.get(name, (first, at))
+            if name in wanted:
+                self.around[name] = _TYPES[last]
+            self._zone(number, name, _TYPES[last])
         for name, records in self.data.items():
-            self._answered(name, min(records.values()), self._around(name))
+            zone = next((self.around[part] for part in _with_parents(name) if part in self.around), "transparent")
+            self._answered(name, min(records.values()), zone)
 
-    def _zone(self, number: int, text: str, name: str, kind: str) -> None:
-        if kind in _BLOCKING or kind in _PASSING:
-            self.zones[name] = number, kind
+    def _zone(self, number: int, name: str, kind: str) -> None:
+        if kind in _PASSING:
+            own = kind not in _DEAF and self._targets(name)
+            self._pass(number, name, "below" if own else "subtree", f"a local-zone of type {kind} lets a name pass")
+        elif kind in _REDIRECTING and (away := self._away(name)):
+            self._pass(number, name, "subtree", _leads(away))
         else:
-            self.intake.reject(number, text, f"a local-zone of type {kind} is no block")
+            self.intake.take(number, name, match="subtree")
 
     def _answered(self, name: str, number: int, zone: str) -> None:
         """The data of one name, in a zone of this type."""
-        away, apex = self._away(name), name in self.zones
+        away, apex = self._away(name), name in self.around
         if zone in _DEAF:
             if away or zone in _PASSING:
                 self.intake.reject(number, name, f"Unbound ignores this data: its zone is {zone}")
@@ -143,14 +160,6 @@ class _Unbound:
         elif not (apex and zone in _BLOCKING):
             self.intake.take(number, name, match="exact")
 
-    def _around(self, name: str) -> str:
-        """The type of the zone that a name is in; data without one is in a transparent zone."""
-        while name not in self.zones:
-            _, dot, name = name.partition(".")
-            if not dot:
-                return "transparent"
-        return self.zones[name][1]
-
     def _targets(self, name: str) -> list[str]:
         return [target for _, target in self.data.get(name, ()) if target]
 
@@ -164,6 +173,11 @@ class _Unbound:
 
     def _pass(self, number: int, name: str, match: Match, reason: str) -> None:
         self.intake.let_pass(number, name, match=match, wins=False, reason=reason)
+
+
+def _with_parents(name: str) -> list[str]:
+    labels = name.split(".")
+    return [".".join(labels[at:]) for at in range(len(labels))]
 
 
 def _leads(target: str) -> str:
