@@ -44,6 +44,7 @@ CLAUSES = (
 """Of Unbound's configuration, as a regular expression."""
 _CLAUSE = re.compile(rf"({CLAUSES})\s*:\Z").match
 _ZONE = re.compile(r"local-zone\s*:\s*([\"']?)([^\s\"']+)\1\s+[\"']?([a-z_]+)[\"']?\Z").match
+_TAG = re.compile(r"local-zone-tag\s*:\s*[\"']?([^\s\"']+)").match
 _DATA = re.compile(r"local-data\s*:\s*(?:\"([^\"]*)\"|'([^']*)')\Z").match
 _RECORD = re.compile(r"(\S+)\s+(?:[0-9]\w*\s+)?(?:IN\s+)?([a-z][\w-]*)\s+(?:\S.*\s)?(\S+)\s*\Z", re.IGNORECASE).match
 _ADDRESSES = frozenset({"A", "AAAA"})
@@ -55,8 +56,8 @@ _BLOCKING = _REDIRECTING | {
 }  # fmt: skip
 _PASSING = frozenset({"always_transparent", "inform", "noview", "transparent", "typetransparent"})
 _TYPES = (*sorted(_BLOCKING), *sorted(_PASSING))
-_DEAF = frozenset({"always_deny", "always_nodata", "always_nxdomain", "always_refuse", "always_transparent"})
-"""To data."""
+_DEAF = frozenset({"always_deny", "always_nodata", "always_nxdomain", "always_refuse", "always_transparent", "tagged"})
+"""To data; a tagged zone to all data of most clients."""
 
 
 def read_dnsmasq(path: Path, intake: Intake) -> None:
@@ -92,6 +93,7 @@ class _Unbound:
     """Of each the number of its type in `_TYPES`."""
     again: dict[str, tuple[int, int]] = field(default_factory=dict)
     """The last line and type of those that stand twice."""
+    tagged: set[str] = field(default_factory=set)
     around: dict[str, str] = field(default_factory=dict)
     """The types of zones that data are in."""
     data: dict[str, dict[tuple[str, str], int]] = field(default_factory=dict)
@@ -107,6 +109,8 @@ class _Unbound:
             intake.reject(number, text, "holds for the clients of a view alone: as a block it would be wider")
         elif zone := _ZONE(text):
             self._keep(number, text, zone[2].rstrip(".").lower(), zone[3])
+        elif tag := _TAG(text):
+            self.tagged.add(tag[1].rstrip(".").lower())
         elif (data := _DATA(text)) and (record := _RECORD(data[1] or data[2] or "")):
             name, kind, target = record[1].rstrip(".").lower(), record[2].upper(), record[3].rstrip(".").lower()
             records = self.data.setdefault(name, {})
@@ -127,9 +131,10 @@ class _Unbound:
         wanted = {part for name in self.data for part in _with_parents(name)}
         for first, name, at in map(self.zones.__getitem__, range(len(self.zones))):
             number, last = self.again.get(name, (first, at))
+            kind = "tagged" if name in self.tagged else _TYPES[last]
             if name in wanted:
-                self.around[name] = _TYPES[last]
-            self._zone(number, name, _TYPES[last])
+                self.around[name] = kind
+            self._zone(number, name, kind)
         for name, records in self.data.items():
             zone = next((self.around[part] for part in _with_parents(name) if part in self.around), "transparent")
             self._answered(name, min(records.values()), zone)
@@ -140,14 +145,16 @@ class _Unbound:
             self._pass(number, name, "below" if own else "subtree", f"a local-zone of type {kind} lets a name pass")
         elif kind in _REDIRECTING and (away := self._away(name)):
             self._pass(number, name, "subtree", _leads(away))
-        else:
+        elif kind in _BLOCKING:
             self.intake.take(number, name, match="subtree")
+        else:
+            self.intake.reject(number, name, "holds for the clients of a tag alone: as a block it would be wider")
 
     def _answered(self, name: str, number: int, zone: str) -> None:
         """The data of one name, in a zone of this type."""
         away, apex = self._away(name), name in self.around
         if zone in _DEAF:
-            if away or zone in _PASSING:
+            if away or zone not in _BLOCKING:
                 self.intake.reject(number, name, f"Unbound ignores this data: its zone is {zone}")
         elif not self._targets(name):
             if zone not in _BLOCKING:
