@@ -7,8 +7,8 @@
 where they are there; other columns are left alone. The delimiter is what a line `sep=;` says, else what the header
 uses: comma, semicolon, tab or bar. The header may be quoted, and may be a comment (`#name;basis`).
 
-A quoted cell may go over several lines (RFC 4180, 2.6). One that does not end refuses the file: nobody can tell which
-of the lines that follow are rows.
+A quoted cell may go over several lines (RFC 4180, 2.6), which a notice says: between two stray quotation marks it holds
+rows. One that does not end refuses the file: nobody can tell which of the lines that follow are rows.
 
 A column that sounds as if rows were withdrawn refuses the file: a withdrawn name must not be stopped because nobody
 said what the column means. A mapping says it.
@@ -21,7 +21,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from blocklists import entry
-from blocklists.importers.source import MAX_LINE, Rejection, SourceError, lines, shown
+from blocklists.importers.source import MAX_LINE, Notice, Rejection, SourceError, lines, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -57,9 +57,9 @@ class Heading(NamedTuple):
 
 def cells_from(
     path: Path, number: int, text: str, rest: Iterator[tuple[int, str] | Rejection], delimiter: str
-) -> list[str] | Rejection:
+) -> Iterator[list[str] | Rejection | Notice]:
     """The values of the row that begins in this line, and takes from the `rest` the lines that its quoted cells go on
-    in. Raises SourceError where nobody can tell where it ends."""
+    in, after a notice of those. Raises SourceError where nobody can tell where it ends."""
     last, size = number, len(text)
 
     def onward() -> Iterator[str]:
@@ -74,14 +74,18 @@ def cells_from(
             yield f"{item[1]}\n"
 
     try:
-        return _fields(chain([f"{text}\n"], onward()) if '"' in text else [text], delimiter)
+        values = _fields(chain([f"{text}\n"], onward()) if '"' in text else [text], delimiter)
     except csv.Error as error:
         if last == number:
-            return Rejection(number, shown(text), f"not a row: {error}")
+            yield Rejection(number, shown(text), f"not a row: {error}")
+            return
         raise SourceError(
             f"{path}, lines {number} to {last}: a quoted cell that does not end: {error}",
             hint="a quotation mark too many, or one too few?",
         ) from None
+    if last > number:
+        yield Notice(number, shown(text), f"a quoted cell goes on up to line {last}: these lines are one row")
+    yield values
 
 
 def _fields(texts: Iterable[str], delimiter: str) -> list[str]:
@@ -150,17 +154,16 @@ def read(path: Path, intake: Intake) -> None:
         number, text = item
         if number <= found.line or not text.strip() or text.startswith("#"):
             continue
-        values = cells_from(path, number, text, items, found.delimiter)
-        if isinstance(values, Rejection):
-            intake.add_rejection(values)
-            continue
-        if not any(values):
-            continue
-        if len(values) != len(columns):
-            intake.reject(number, text, f"{len(values)} fields where the header has {len(columns)}")
-            continue
-        row = dict(zip(columns, values, strict=True))
-        _take(number, text, row[key], row, intake)
+        for values in cells_from(path, number, text, items, found.delimiter):
+            if isinstance(values, Notice):
+                intake.add_notice(values)
+            elif isinstance(values, Rejection):
+                intake.add_rejection(values)
+            elif any(values) and len(values) != len(columns):
+                intake.reject(number, text, f"{len(values)} fields where the header has {len(columns)}")
+            elif any(values):
+                row = dict(zip(columns, values, strict=True))
+                _take(number, text, row[key], row, intake)
 
 
 def _take(number: int, text: str, name: str, row: dict[str, str], intake: Intake) -> None:

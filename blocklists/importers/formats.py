@@ -2,7 +2,7 @@
 
 Enters: a path. Leaves: the file's names in an `Intake`, or `SourceError`. Rules
 
-- Detection looks at rules, never at comments: a comment quotes anything.
+- Detection looks at rules, never at comments: a comment quotes anything. A line that one format alone has decides.
 - What no importer reads is named, with what to do about it: an HTML page is an error page, no importer reads PDF.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from blocklists.importers import adblock, csv, domains, hosts, mapped, resolvers, zone
 from blocklists.importers.mapping import presets
-from blocklists.importers.source import Rejection, SourceError, lines, octets
+from blocklists.importers.source import Rejection, SourceError, lines, mark, octets, readable_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,15 +44,21 @@ TITLES = {
     "squid": "dstdomain of Squid",
 }
 _LOOKED_AT = 200  # rules
-_AT_MOST = 2000  # lines, comments included
+_DECIDES = _LOOKED_AT  # as many votes: one such line goes before all lines that could be of several formats
 _COMMENT = re.compile(r"#(?![@?$%]*#)|;|//(?!/)|!").match
 _HEADER = re.compile(r"\[(?:adblock|adguard|ublock|ad ?guard ?home)[^\]]*\]\Z", re.IGNORECASE).match
-_SIGNS: tuple[tuple[str, Callable[[str], object]], ...] = (
-    ("adblock", re.compile(r"\|\||\|\S+\^|@@|[^#\s]*#[@?$%]*#").match),
-    ("rpz", re.compile(r"\$(?:TTL|ORIGIN)\b|\S*\s.*?\b(?:SOA|CNAME)\s|\S+\s+(?:\d+\s+)?IN\s", re.IGNORECASE).match),
-    ("dnsmasq", re.compile(r"(?:address|server|local)=/").match),
-    ("unbound", re.compile(r"(?:local-zone|local-data|server)\s*:").match),
-    ("squid", re.compile(r"acl\s+\S+\s+dstdomain\s").match),
+_RECORD = r"\S+\s+(?:\d\w*\s+)?(?:IN\s+)?(?:\d\w*\s+)?"
+_SIGNS: tuple[tuple[str, int, Callable[[str], object]], ...] = (
+    ("adblock", _DECIDES, re.compile(r"(?:@@)?\|\||@@\|").match),
+    ("rpz", _DECIDES, re.compile(rf"\$(?:TTL|ORIGIN)\b|{_RECORD}(?:SOA|CNAME)\s", re.IGNORECASE).match),
+    ("dnsmasq", _DECIDES, re.compile(r"(?:address|server|local)\s*=\s*/").match),
+    ("unbound", _DECIDES, re.compile(rf"{resolvers.CLAUSES}\s*:\Z|local-(?:zone|data)\s*:").match),
+    ("squid", _DECIDES, re.compile(r"acl\s+\S+\s+[a-z]|http_access\s+(?:allow|deny)\s").match),
+    ("adblock", 1, re.compile(r"\|\S+\^|@@|[^#\s]*#[@?$%]*#").match),
+    ("rpz", 1, re.compile(r"\S*\s.*?\b(?:SOA|CNAME)\s|\S+\s+(?:\d+\s+)?IN\s", re.IGNORECASE).match),
+    ("dnsmasq", 1, re.compile(r"[a-z][a-z0-9-]*=").match),
+    ("unbound", 1, re.compile(r"[a-z][a-z0-9-]*:(?:\s|\Z)").match),
+    ("squid", 1, re.compile(r"[a-z]+(?:_[a-z]+)+\s").match),
 )
 _MAGIC = (
     (b"%PDF", "a PDF", "ask the publisher for a table: CSV, XML or JSON"),
@@ -65,15 +71,16 @@ _MAGIC = (
 
 def read(path: Path, intake: Intake, *, form: str = "auto", by: Mapping | None = None) -> None:
     """Take the file's names into `intake`, `by` a mapping where one is given. Raises SourceError."""
-    if by is not None:
-        mapped.read(path, by, intake)
-        return
-    chosen = guess(path) if form == "auto" else form
-    if chosen in FORMATS:
-        intake.file = path.name
-        FORMATS[chosen](path, intake)
-    else:
-        mapped.read(path, preset(chosen), intake)
+    intake.file = path.name
+    with readable_again(path, size=intake.size) as file:
+        if by is not None:
+            mapped.read(file, by, intake)
+            return
+        chosen = guess(file) if form == "auto" else form
+        if chosen in FORMATS:
+            FORMATS[chosen](file, intake)
+        else:
+            mapped.read(file, preset(chosen), intake)
 
 
 def preset(name: str) -> Preset:
@@ -93,8 +100,9 @@ def guess(path: Path) -> str:
             return "csv"
         if _HEADER(text):
             return "adblock"
-        votes[_kind(text)] += 1
-        if votes.total() >= _LOOKED_AT:
+        form, weight = _kind(text)
+        votes[form] += weight
+        if number + 1 == _LOOKED_AT:
             break
     if votes:
         return votes.most_common(1)[0][0]
@@ -107,9 +115,10 @@ def refuse_foreign(path: Path) -> None:
     for magic, what, instead in _MAGIC:
         if head.startswith(magic):
             raise SourceError(f"{path}: {what}, not a list of names", hint=instead)
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+    bom, told = mark(head)
+    if told != "utf-8":
         return
-    begin = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    begin = head.removeprefix(bom).lstrip().lower()
     if begin.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         raise SourceError(f"{path}: an HTML page, not a list of names", hint="an error page? else ask for a table")
     if begin.startswith((b"<?xml", b"<")) and b">" in begin:
@@ -122,21 +131,14 @@ def refuse_foreign(path: Path) -> None:
 
 def _rules(path: Path) -> Iterator[tuple[int, str]]:
     """The lines that are no comments, numbered from 0 among themselves."""
-    found = 0
-    for looked, item in enumerate(lines(path)):
-        if looked >= _AT_MOST:
-            return
-        if isinstance(item, Rejection):
-            continue
-        text = item[1].strip()
-        if text and not _COMMENT(text):
-            yield found, text
-            found += 1
+    readable = (item[1].strip() for item in lines(path) if not isinstance(item, Rejection))
+    return enumerate(text for text in readable if text and not _COMMENT(text))
 
 
-def _kind(text: str) -> str:
-    for form, sign in _SIGNS:
+def _kind(text: str) -> tuple[str, int]:
+    """The format that a line looks like, and how many votes it has."""
+    for form, weight, sign in _SIGNS:
         if sign(text):
-            return form
+            return form, weight
     words = text.partition("#")[0].split()
-    return "hosts" if len(words) > 1 and hosts.is_address(words[0]) else "domains"
+    return "hosts" if len(words) > 1 and hosts.is_address(words[0]) else "domains", 1

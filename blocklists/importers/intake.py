@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import idna
@@ -26,7 +26,7 @@ import idna
 from blocklists import admissible, entry
 from blocklists.admissible import is_public_suffix
 from blocklists.importers.exceptions import Exceptions
-from blocklists.importers.source import MAX_SIZE, Notice, Rejection, in_file, line_of, shown
+from blocklists.importers.source import MAX_SIZE, Notice, Rejection, line_of, shown
 from resolver._core import Names
 
 if TYPE_CHECKING:
@@ -268,7 +268,7 @@ class Intake:
     def add_rejection(self, item: Rejection) -> None:
         """As `reject`, for findings of the reader."""
         self.counts["rejected"] += 1
-        item = in_file(item, self.file)
+        item = replace(item, file=self.file)
         if len(self.rejected) < KEPT:
             self.rejected.append(item)
         if self.record is not None:
@@ -276,10 +276,14 @@ class Intake:
 
     def note(self, line: int, text: str, notice: str) -> None:
         """Report something that was taken, but not as written."""
+        self.add_notice(Notice(line, text, notice))
+
+    def add_notice(self, item: Notice) -> None:
+        """As `note`, for findings of the reader."""
         self.counts["noted"] += 1
         if len(self.notices) >= KEPT and self.record is None:
             return
-        item = Notice(line, text, notice, self.file)
+        item = replace(item, file=self.file)
         if len(self.notices) < KEPT:
             self.notices.append(item)
         if self.record is not None:

@@ -28,7 +28,7 @@ from blocklists.head import Basis
 from blocklists.importers import rows, zone
 from blocklists.importers.intake import MAX_GROUNDS
 from blocklists.importers.mapping import Value
-from blocklists.importers.source import Rejection, SourceError, shown
+from blocklists.importers.source import Notice, Rejection, SourceError, shown
 from blocklists.text import is_text
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ _NO_SLUG = re.compile(r"[^A-Za-z0-9]+").sub
 
 def read(path: Path, mapping: Mapping, intake: Intake, *, now: datetime | None = None) -> None:
     """Take the register into `intake`. Raises SourceError."""
-    intake.file = path.name
     reading = _Reading(path, mapping, intake, now or datetime.now(UTC))
     if mapping.read.kind == "zone":
         zone.read(path, intake, encoding=mapping.read.encoding)
@@ -58,6 +57,9 @@ def read(path: Path, mapping: Mapping, intake: Intake, *, now: datetime | None =
         raise SourceError(f"{path}: the mapping does not say where the names are", hint="name: {field: …}")
     count = 0
     for row in rows.read(path, mapping, sorted(reading.fields), size=intake.size):
+        if isinstance(row, Notice):
+            intake.add_notice(row)
+            continue
         intake.lines += 1
         if isinstance(row, Rejection):
             intake.add_rejection(row)

@@ -111,7 +111,7 @@ class Read(Part):
     """How the file becomes rows."""
 
     kind: Literal["csv", "xml", "json", "xlsx", "lines", "zone"]
-    encoding: Encoding | None = None  # none: UTF-8, or UTF-16 with its mark; XML says its own
+    encoding: Encoding | None = None  # none: UTF-8, or UTF-16 or UTF-32 with its mark; XML says its own
     skip: int = Field(default=0, ge=0)  # lines, or rows of a sheet, before the table
     delimiter: Delimiter | None = None  # none: the first row's; lines: blanks
     header: bool = True  # the first row names the columns

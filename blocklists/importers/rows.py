@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from blocklists.importers import csv as tables
 from blocklists.importers import rows_json, rows_xlsx
-from blocklists.importers.source import Rejection, SourceError, lines, shown
+from blocklists.importers.source import Notice, Rejection, SourceError, lines, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ class Row:
     values: dict[str, list[str]]
 
 
-def read(path: Path, mapping: Mapping, fields: Sequence[str], *, size: int) -> Iterator[Row | Rejection]:
+def read(path: Path, mapping: Mapping, fields: Sequence[str], *, size: int) -> Iterator[Row | Rejection | Notice]:
     """The rows of the file, with these fields of each. Raises SourceError."""
     kind = mapping.read.kind
     if kind == "xml":
@@ -47,7 +47,7 @@ def read(path: Path, mapping: Mapping, fields: Sequence[str], *, size: int) -> I
         yield Row(line, values)
 
 
-def _texts(path: Path, mapping: Mapping, size: int) -> Iterator[tuple[int, list[str]] | Rejection]:
+def _texts(path: Path, mapping: Mapping, size: int) -> Iterator[tuple[int, list[str]] | Rejection | Notice]:
     """The cells of each line of text, or of each row of a table, which its quoted cells may put over several."""
     how, delimiter = mapping.read, mapping.read.delimiter
     items = lines(path, size=size, encoding=how.encoding)
@@ -66,18 +66,18 @@ def _texts(path: Path, mapping: Mapping, size: int) -> Iterator[tuple[int, list[
                 delimiter = text.strip()[4]
                 continue
             delimiter = max(",;\t|", key=text.count)
-        cells = tables.cells_from(path, number, text, items, delimiter)
-        yield cells if isinstance(cells, Rejection) else (number, cells)
+        for cells in tables.cells_from(path, number, text, items, delimiter):
+            yield (number, cells) if isinstance(cells, list) else cells
 
 
 def _table(
-    path: Path, cells: Iterator[tuple[int, list[str]] | Rejection], mapping: Mapping, fields: Sequence[str]
-) -> Iterator[Row | Rejection]:
+    path: Path, cells: Iterator[tuple[int, list[str]] | Rejection | Notice], mapping: Mapping, fields: Sequence[str]
+) -> Iterator[Row | Rejection | Notice]:
     header = mapping.read.header and mapping.read.kind != "lines"
     places: dict[str, int] | None = None if header else {field: _number(path, field) for field in fields}
     width = 0
     for item in cells:
-        if isinstance(item, Rejection):
+        if isinstance(item, (Rejection, Notice)):
             yield item
             continue
         number, row = item

@@ -1,16 +1,21 @@
 """A file of names, as numbered lines of text.
 
-Enters: a path; what is compressed (`blocklists/compression.py`) and UTF-16 are known by the first octets, not by the
-name. Leaves: `(number, text)`, or `Rejection` for a line that is not in the encoding or too long; the others
+Enters: a path; what is compressed (`blocklists/compression.py`), UTF-16 and UTF-32 are known by the first octets, not
+by the name. Leaves: `(number, text)`, or `Rejection` for a line that is not in the encoding or too long; the others
 follow.
 
-Rules: a file that breaks off is refused as a whole; the uncompressed octets are bounded.
+Rules: a file that breaks off is refused as a whole; the uncompressed octets are bounded. What can be read once (a pipe)
+is copied first, since readers look at a file more than once.
 """
 
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass, replace
+import tempfile
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from errno import ENOSPC
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blocklists import compression
@@ -20,14 +25,20 @@ from resolver._core import lines_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MAX_LINE = 64 << 10
 """A line beyond this many characters is rejected: no name, no zone record and no rule is that long."""
 MAX_LINES = 50_000_000
 MAX_SIZE = 2 << 30
 """Octets, uncompressed, unless the caller says another bound."""
-_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_BLOCK = 1 << 20
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16's, which it begins with
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
 
 
 class SourceError(BlocklistError):
@@ -54,6 +65,31 @@ class Notice:
     file: str = ""
 
 
+@contextmanager
+def readable_again(path: Path, *, size: int) -> Iterator[Path]:
+    """The file itself; of what can be read once, a copy of at most `size` octets, which has no name and ends with the
+    block. Raises SourceError, which names `path`."""
+    with ExitStack() as stack:
+        again, left = path, size
+        try:
+            with path.open("rb") as file:
+                if not file.seekable():
+                    copy = stack.enter_context(tempfile.TemporaryFile())
+                    again = Path(f"/proc/self/fd/{copy.fileno()}")
+                    while left >= 0 and (block := file.read(_BLOCK)):
+                        left -= copy.write(block)
+                    copy.flush()
+        except OSError as error:
+            full = f"a pipe is copied to {tempfile.gettempdir()} first; TMPDIR names another folder"
+            raise SourceError(f"{path}: {why(error, path)}", hint=full if error.errno == ENOSPC else None) from None
+        if left < 0:
+            raise SourceError(f"{path}: more than {size:,} octets")
+        try:
+            yield again
+        except SourceError as error:
+            raise SourceError(str(error).replace(str(again), str(path)), hint=error.hint) from None
+
+
 def octets(path: Path, *, size: int = MAX_SIZE) -> Iterator[bytes]:
     """The file's uncompressed octets in blocks. Raises SourceError."""
     done = 0
@@ -67,13 +103,18 @@ def octets(path: Path, *, size: int = MAX_SIZE) -> Iterator[bytes]:
         raise SourceError(f"{where}: {why(error, path)}", hint=getattr(error, "hint", None)) from None
 
 
+def mark(first: bytes) -> tuple[bytes, str]:
+    """The mark that a file begins with, and its encoding; without one UTF-8."""
+    return next(((bom, name) for bom, name in _BOMS if first.startswith(bom)), (b"", "utf-8"))
+
+
 def text(path: Path, *, size: int = MAX_SIZE, encoding: str | None = None) -> Iterator[str]:
     """The file's text in blocks; U+FFFD where an octet is none of the encoding's. Raises SourceError."""
     blocks = octets(path, size=size)
     first = next(blocks, b"")
-    bom, told = next(((bom, name) for bom, name in _BOMS if first.startswith(bom)), (b"", "utf-8"))
-    if bom and encoding == "utf-16":
-        encoding = told  # the mark that says which of the two is off
+    bom, told = mark(first)
+    if bom and encoding in {"utf-16", "utf-32"}:
+        encoding = told  # the mark that says in which order is off
     decoder = codecs.getincrementaldecoder(encoding or told)("replace")
     try:
         yield decoder.decode(first.removeprefix(bom))
@@ -131,11 +172,12 @@ def line_of(number: int, octets: bytes) -> str | Rejection:
 def _utf8(path: Path, size: int) -> Iterator[bytes]:
     found = octets(path, size=size)
     first = next(found, b"")
-    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    bom, told = mark(first)
+    if told != "utf-8":
         for block in text(path, size=size):
             yield block.encode()
         return
-    yield first.removeprefix(codecs.BOM_UTF8)
+    yield first.removeprefix(bom)
     yield from found
 
 
@@ -162,11 +204,6 @@ def shown(text: str) -> str:
     """Foreign text as a report may print it: one line, no control characters, not endless."""
     cut = text if len(text) <= 100 else text[:97] + "..."
     return "".join(char if char.isprintable() else "\ufffd" for char in cut.strip())
-
-
-def in_file(item: Rejection, file: str) -> Rejection:
-    """The rejection with its file's name."""
-    return replace(item, file=file)
 
 
 def _checked(first: int, found: list[str], encoding: str | None) -> Iterator[tuple[int, list[str]] | Rejection]:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import gzip
 import os
+import tempfile
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
 
 import idna
 import pytest
@@ -18,6 +22,9 @@ from blocklists.importers import formats, source
 from blocklists.importers.intake import Intake
 from blocklists.importers.source import MAX_LINE, SourceError
 from tests.conftest import DATA
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def intake(folder: Path, text: str | bytes, form: str = "auto", name: str = "list.txt") -> Intake:
@@ -257,6 +264,66 @@ def test_what_can_be_read_once_is_not_read_for_a_bar(tmp_path: Path) -> None:
     assert source.count(tmp_path / "pipe") == 0
     (tmp_path / "file").write_text("a.example\nb.example\n")
     assert source.count(tmp_path / "file") == 2
+
+
+@pytest.mark.parametrize("how", ["pipe", "fifo"])
+@pytest.mark.parametrize(
+    ("form", "line"),
+    [("auto", "site{}.example.com\n"), ("csv", "site{}.example.com;x\n"), ("adblock", "||site{}.example.com^\n"),
+     ("squid", ".site{}.example.com\n"), ("domains", "site{}.example.com\n")],
+)  # fmt: skip
+def test_a_pipe_gives_every_name_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, line: str, how: str
+) -> None:
+    """More than a reader's first look takes, and more than a pipe holds."""
+    (tmp_path / "t").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "t"))
+    text = "name;note\n" * (form == "csv") + "".join(line.format(number) for number in range(70_000))
+    with piped(tmp_path, text.encode(), how) as path:
+        taken = Intake()
+        formats.read(path, taken, form=form)
+    assert len(taken) == 70_000
+    assert taken.rejected == []
+    assert list((tmp_path / "t").iterdir()) == []
+
+
+def test_what_is_wrong_with_a_pipe_s_file_names_the_pipe(tmp_path: Path) -> None:
+    text = b"||a.example.com^\n@@/x/\n192.0.2.1\n"
+    with piped(tmp_path, text, "pipe") as path, pytest.raises(SourceError, match=rf"^{path}, line 2"):
+        formats.read(path, Intake())
+    with piped(tmp_path, b"a.example.com\n192.0.2.1\n", "fifo") as path:
+        taken = Intake()
+        formats.read(path, taken)
+        assert [item.file for item in taken.rejected] == [path.name]
+    text, most = b"a.example.com\n" * 100_000, "more than 1,000,000 octets"
+    with piped(tmp_path, text, "pipe") as path, pytest.raises(SourceError, match=rf"^{path}: {most}$"):
+        formats.read(path, Intake(size=1_000_000))
+    with pytest.raises(SourceError, match="Is a directory"):
+        formats.read(tmp_path, Intake())
+
+
+@contextmanager
+def piped(folder: Path, octets: bytes, how: str) -> Iterator[Path]:
+    """What a shell's `<(…)` names, or a FIFO, that a thread writes these octets into."""
+    path, ends = folder / "fifo", list[int]()
+    if how == "pipe":
+        ends += os.pipe()
+        path = Path(f"/dev/fd/{ends[0]}")
+    else:
+        os.mkfifo(path)
+
+    def pour() -> None:
+        with suppress(BrokenPipeError), os.fdopen(ends[1], "wb") if ends else path.open("wb") as end:
+            end.write(octets)
+
+    thread = Thread(target=pour)
+    thread.start()
+    try:
+        yield path
+    finally:
+        if ends:
+            os.close(ends[0])
+        thread.join()
 
 
 def test_the_real_lists_lose_their_addresses_alone(real_names: list[str]) -> None:

@@ -345,15 +345,76 @@ def test_one_line_that_is_none_refuses_the_zone_with_its_number(tmp_path: Path) 
         ("address=/a.example/0.0.0.0\n", "dnsmasq"), ("server:\nlocal-zone: \"a.example\" always_null\n", "unbound"),
         ("acl bad dstdomain .a.example\n", "squid"),
         ("; a zone\n$TTL 5\n@ SOA a. b. 1 2 3 4 5\nx.example CNAME .\n", "rpz"),
+        ("# what a configuration begins with\n" * 3000 + "acl bad dstdomain \\\n  .a.example\n", "squid"),
     ],
 )  # fmt: skip
 def test_the_format_is_told_by_the_rules_and_not_by_comments(tmp_path: Path, text: str, form: str) -> None:
     (tmp_path / "list").write_text(text)
     assert formats.guess(tmp_path / "list") == form
-    for encoding in ("utf-16", "utf-8-sig"):
-        (tmp_path / "list").write_bytes(text.encode(encoding))
+    for encoding in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be", "utf-8"):
+        octets = f"\ufeff{text}".encode(encoding)
+        (tmp_path / "list").write_bytes(octets)
         assert formats.guess(tmp_path / "list") == form
-        assert len(intake(tmp_path, text.encode(encoding))) >= 1
+        assert len(intake(tmp_path, octets)) >= 1
+
+
+MANY = [f"site{number}.example.com" for number in range(300)]
+SQUID = """http_port 3128
+acl localnet src 10.0.0.0/8
+acl good dstdomain .c.example \\
+  .d.example \\
+  .e.example
+acl bad dstdomain .a.example b.example
+http_access allow good
+http_access deny bad
+http_access allow localnet
+"""
+UNBOUND = """server:
+  verbosity: 1
+  interface: 0.0.0.0
+  access-control: 10.0.0.0/8 allow
+  local-zone: "a.example" always_null
+forward-zone:
+  name: "."
+  forward-addr: 192.0.2.1
+"""
+DNSMASQ = ["no-resolv", "domain-needed", "interface=eth0", "dhcp-range=192.0.2.1,192.0.2.9", "address = /a.example/"]
+BIND = [
+    "acl inside {",
+    "  192.0.2.0/24;",
+    "};",
+    'zone "a.example" {',
+    "  type primary;",
+    "  allow-query { any; };",
+    "};",
+]
+
+
+@pytest.mark.parametrize(
+    ("lines", "form"),
+    [
+        ([SQUID], "squid"),
+        (["acl good dstdomain \\", *(f"  {name} \\" for name in MANY), "  .e.example"], "squid"),
+        ([*["refresh_pattern . 0 20% 4320"] * 300, "acl good dstdomain \\", "  .e.example"], "squid"),
+        ([UNBOUND], "unbound"),
+        (['local-data: "a.example CNAME b.example."', 'local-data: "a.example SOA b. c. 1 2 3 4 5"'], "unbound"),
+        (DNSMASQ, "dnsmasq"),
+        (["$TTL 5", "@ SOA a. b. 1 2 3 4 5", *(f"{name} A 0.0.0.0" for name in MANY)], "rpz"),
+        ([*MANY[:150], "||a.example^"], "adblock"),
+        ([*MANY, *["||a.example^"] * 300], "domains"),  # the first rules decide
+        (BIND, "domains"),
+        (["note: a list", "see_also another list", "example.com in Germany", *MANY], "domains"),
+    ],
+)
+def test_one_line_that_a_single_format_has_decides(tmp_path: Path, lines: list[str], form: str) -> None:
+    (tmp_path / "list").write_text("\n".join(lines))
+    assert formats.guess(tmp_path / "list") == form
+
+
+def test_a_whole_configuration_without_a_said_format_stops_what_it_denies_alone(tmp_path: Path) -> None:
+    assert names(intake(tmp_path, SQUID)) == {"a.example": "subtree", "b.example": "exact"}
+    assert names(intake(tmp_path, UNBOUND)) == {"a.example": "subtree"}
+    assert names(intake(tmp_path, "\n".join(DNSMASQ))) == {"a.example": "subtree"}
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,15 @@ def test_a_quoted_cell_of_several_lines_is_one_cell_and_none_of_its_lines_a_row(
     intake = read(SEVERAL_LINES)
     assert [name for name, _, _ in names(intake)] == ["a.example", "c.example", "e.example", "g.example"]
     assert [(item.line, item.reason.partition(":")[0]) for item in intake.rejected] == [(8, "not a row")]
+    assert [(item.line, item.text, item.notice) for item in intake.notices] == [
+        (2, 'a.example;"one', "a quoted cell goes on up to line 4: these lines are one row"),
+        (5, 'c.example;"said ""no"" and', "a quoted cell goes on up to line 6: these lines are one row"),
+    ]
+    assert {item.file for item in intake.notices} == {intake.file}
+    wide = read('name;note\na.example;"one\nb.example;two";three\nc.example;x\n')
+    assert [(item.line, item.notice.partition(":")[0]) for item in wide.notices] == [
+        (2, "a quoted cell goes on up to line 3")
+    ]
     for rest in ("b.example;y\n", 'b.example;y\nc.example;"z"\n', "b.example;y\n" * 8000, "b.example;\ufffd\n"):
         with pytest.raises(SourceError, match=r"lines 3 to \d+: a quoted cell that does not end"):
             read(f'name;note\ne.example;e\na.example;"x\n{rest}')
@@ -287,13 +296,17 @@ def test_a_mapping_that_is_wrong_names_the_key(text: str, reason: str) -> None:
         declared(text)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
 @pytest.mark.parametrize("kind", ["csv", "json"])
-def test_a_text_in_utf_16_is_told_by_its_mark_and_refused_without_it(tmp_path: Path, kind: str) -> None:
-    by = declared(f"{{read: {{kind: {kind}, encoding: UTF16}}, name: {{field: name}}}}")
+def test_a_text_in_wide_units_is_told_by_its_mark_and_refused_without_it(
+    tmp_path: Path, kind: str, encoding: str
+) -> None:
+    by = declared(f"{{read: {{kind: {kind}, encoding: {encoding.upper()}}}, name: {{field: name}}}}")
     text = "name;note\na.example;x\n" if kind == "csv" else '[{"name": "a.example"}]'
-    assert len(taken(tmp_path, text.encode("utf-16"), by)) == 1
-    with pytest.raises(SourceError, match="not utf-16"):
-        taken(tmp_path, text.encode("utf-16-le"), by)
+    for order in ("le", "be"):
+        assert len(taken(tmp_path, f"\ufeff{text}".encode(f"{encoding}-{order}"), by)) == 1
+        with pytest.raises(SourceError, match=f"not {encoding}"):
+            taken(tmp_path, text.encode(f"{encoding}-{order}"), by)
 
 
 def many_grounds(count: int) -> tuple[str, mapping.Mapping]:
