@@ -55,6 +55,7 @@ class Live:
 
     generation: int = 0
     lists: tuple[LiveList, ...] = ()
+    departed: tuple[tuple[str, int], ...] = ()
     compiled: str = ""
     damage: str | None = None
     """Why it cannot be used; None where it can, or is simply not there."""
@@ -69,7 +70,7 @@ def read(path: Path) -> Live:
         meta = Generation.parse(look_up.opened(path).meta)
         if meta.format != FORMAT:
             raise ValueError(f"format {meta.format!r}")
-        return Live(meta.generation, meta.lists, as_text(as_time(meta.compiled)), there=True)
+        return Live(meta.generation, meta.lists, meta.departed, as_text(as_time(meta.compiled)), there=True)
     except (CoreError, OSError, ValueError) as error:
         return Live(damage=f"{path}: {why(error, path)}")
 
@@ -93,7 +94,8 @@ def bring_up(planned: Plan, places: Places, ledger: Ledger, *, now: float, live:
         before, kept = read(places.current), read(places.generation)
     else:
         before = kept = live
-    planned = planned.counted_after((kept if kept.there else before).lists)
+    newest = max(before, kept, key=lambda one: one.generation)
+    planned = planned.counted_after(newest.lists, newest.departed)
     if not (kept.there and kept.lists == planned.lists):
         known = kept if kept.there else before
         number = max(before.generation, kept.generation) + 1

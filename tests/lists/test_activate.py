@@ -277,13 +277,30 @@ def test_a_list_counts_under_the_same_number_wherever_it_stands(tmp_path: Path) 
     assert counters("new", "beta", "alpha") == {"new": 2, "beta": 1, "alpha": 0}
     assert counters("beta", "other") == {"beta": 1, "other": 3}, "none that another had just now"
     assert counters("beta") == {"beta": 1}
+    assert counters("beta", "third") == {"beta": 1, "third": 4}, "none that another ever had: its sums remain"
+    assert counters("alpha", "beta") == {"alpha": 0, "beta": 1}, "one that comes back goes on with its own"
 
 
 def test_a_generation_of_before_gives_lists_their_places_as_numbers_and_room_does_not_run_out() -> None:
     before = [LiveList(name=f"list-{number}") for number in range(MAX_LISTS)]
     others = [LiveList(name=f"list-{number}") for number in range(MAX_LISTS - 1, 0, -1)] + [LiveList(name="new")]
-    planned = Plan((), tuple(others)).counted_after(before)
+    planned = Plan((), tuple(others)).counted_after(before, ())
     assert [part.counter for part in planned.lists] == [*range(MAX_LISTS - 1, 0, -1), 0]
+    assert planned.departed == (), "list-0's number is another one's"
+
+
+def test_where_all_numbers_are_taken_the_one_of_the_list_that_departed_first_passes_on() -> None:
+    """What is in shadow evaluation takes a number too."""
+
+    def after(before: Plan, *names: str) -> Plan:
+        return Plan((), tuple(LiveList(name=name) for name in names)).counted_after(before.lists, before.departed)
+
+    names = [f"list-{number}" for number in range(MAX_LISTS - 2)]
+    full = after(Plan((), ()), *names, "list-0+new", "second")
+    gone = after(after(full, *names, "second"), *names)
+    assert gone.departed == (("list-0+new", MAX_LISTS - 2), ("second", MAX_LISTS - 1))
+    assert after(gone, "third", *names).lists[0].counter == MAX_LISTS - 2
+    assert after(gone, "third", *names, "second").lists[-1].counter == MAX_LISTS - 1
 
 
 @pytest.mark.parametrize("restarts", [False, True])
