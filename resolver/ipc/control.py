@@ -26,6 +26,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from blocklists.errors import why
 from blocklists.text import shown
 from resolver.base.errors import ResolverError
 from resolver.ipc import peer_credentials
@@ -304,13 +305,13 @@ def _lines(said: object) -> str:
 
 
 def _unreachable(path: Path, error: Exception, timeout: float) -> UnreachableError:
-    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    reason = why(error)
     hint = "does it start just now? once more in some seconds; who is dead says stopsign status"
     if isinstance(error, PermissionError):
         hint = "root may ask, and members of the group stopsign"
     elif isinstance(error, TimeoutError):
-        why = f"no answer within {timeout:g} s"
+        reason = f"no answer within {timeout:g} s"
         undone = "what it has not begun by now it does not do any more"
         hint = f"it hangs or is busy; {undone}; stopsign status says which, docs/alarms.md what to do"
     who = WHO.get(path.name, "the process")
-    return UnreachableError(f"{who} does not answer at {path} ({why})", hint=hint)
+    return UnreachableError(f"{who} does not answer at {path} ({reason})", hint=hint)
