@@ -129,8 +129,8 @@ def build(planned: Plan, output: Path, *, generation: int, now: float) -> None:
 
 
 def nothing(places: Places) -> Path:
-    """An empty document, for a list of which nothing is applied. Written each time: workers may write there too."""
-    path = places.run_dir / "nothing.zst"
+    """An empty document, for a list of which nothing is applied."""
+    path = places.generations / "nothing.zst"
     atomic.replace(path, zstandard.ZstdCompressor().compress(b""))
     return path
 

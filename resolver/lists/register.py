@@ -495,7 +495,7 @@ class Register:
                 list_confirmations.write(self.places, told)
                 self._published = told
         except OSError as error:
-            say.warning("%s cannot be written (%s)", self.places.run_dir, error.strerror)
+            say.warning("%s cannot be written (%s)", self.places.run_dir, why(error))
 
     def status(self) -> dict[str, Any]:
         """Everything about the lists, as `stopsign lists status --json` prints it."""

@@ -365,3 +365,47 @@ def test_what_lies_in_run_dir_under_the_name_of_an_empty_list_is_none(tmp_path: 
     world.take(1, ["a.example"])
     assert world.active("a.example") == ["gambling"]
     assert world.active("b.example") == []
+
+
+def test_nobody_can_foresee_under_which_name_a_file_is_made_in_run_dir(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that was taken over may put a folder there that the steward cannot remove."""
+    made: list[Path] = []
+    opened = os.open
+
+    def noted(path: Path, flags: int, *mode: int) -> int:
+        if flags & os.O_CREAT:
+            made.append(path)
+        return opened(path, flags, *mode)
+
+    def names(folder: Path) -> set[str]:
+        world = World(folder, lists={"gambling": {}, "empty": {}})
+        world.take(1, ["a.example"])
+        world.register.people.allow("a.example", "subtree", "mistake", "root", 3600.0)
+        world.register.publish_lists()
+        world.register.waves.soak.look({"gambling": (1, "state")}, 0.0)
+        world.stop()
+        return {path.name for path in made if path.parent == world.config.places.run_dir}
+
+    monkeypatch.setattr(os, "open", noted)
+    first, second = names(tmp_path / "first"), names(tmp_path / "second")
+    assert len(first) >= 4
+    assert not first & second
+
+
+def test_what_lies_where_a_withdrawal_could_be_made_does_not_hold_it_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the log cannot be written, so that it goes live from memory alone."""
+    world.take(1, FIRST)
+    for name in ("current.list.next", "current.list.next.new", "generation.next", f"generation.next.{os.getpid()}.new"):
+        (world.config.places.run_dir / name / "in the way").mkdir(parents=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("resolver.log.writer.Log.append_many", broken)
+        world.take(2, FIRST[:1])
+        assert world.active(FIRST[1]) == []
+    world.clock.forward(minutes=1)
+    world.register.tick()
+    assert world.register.status()["alarms"] == []
+    assert not list(world.config.places.generations.glob("next*")), "no temporary is left"
