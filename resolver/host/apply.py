@@ -302,7 +302,8 @@ def _starting(living: Mapping[str, Mapping[str, Any]], sockets: Mapping[str, Pat
 
 def _dead(living: Mapping[str, Mapping[str, Any]], sockets: Mapping[str, Path]) -> list[str]:
     """Processes that left a control socket and do not listen there, and children that wait to be started again. A
-    process that ends by itself removes its socket (`resolver.ipc.control`)."""
+    process that is stopped removes its socket, but for a steward that shares its folder with DNS
+    (`resolver.ipc.control.Served`)."""
     names = {"dns": "the supervisor", "steward": "the steward", "web": "the web process", "rpz": "that of the zones"}
     silent = [names[name] for name, path in sockets.items() if name not in living and path.exists()]
     children = living.get("dns", {}).get("services", ())

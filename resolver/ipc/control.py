@@ -19,7 +19,9 @@ import json
 import os
 import select
 import socket
+import stat
 import struct
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
@@ -41,6 +43,7 @@ MOST_LINES = 50  # of a refusal
 PATIENCE = 10.0  # seconds for a caller to send its line
 WAIT = 15.0  # seconds that a caller waits for its answer
 _BEGIN = 0.8  # of them within which the work must begin
+_KEPT: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}  # see `Served.close`
 
 # By the name of its socket.
 WHO = {
@@ -188,7 +191,29 @@ def while_wanted(what: Callable[Given, Result]) -> Callable[Given, Result]:
     return begin
 
 
-async def serve(path: Path, operations: Mapping[str, Operation], callers: Callable[[], Callers]) -> asyncio.Server:
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A control socket that is served."""
+
+    server: asyncio.Server
+    path: Path
+    status: os.stat_result
+
+    def close(self, *, ends: bool) -> None:
+        """`ends`: the process does, and its socket is removed; over a re-exec it stays. It stays too where another user
+        could then take its name: the steward's, in a folder that it shares with DNS."""
+        with contextlib.suppress(FileNotFoundError):  # somebody emptied the folder
+            if ends and os.path.samestat(self.path.stat(), self.status) and not _is_shared(self.path.parent):
+                self.path.unlink()
+        self.server.close()
+
+
+def _is_shared(folder: Path) -> bool:
+    status = folder.stat()
+    return status.st_uid == os.geteuid() and bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
+async def serve(path: Path, operations: Mapping[str, Operation], callers: Callable[[], Callers]) -> Served:
     """Listen at `path`; `callers`: who may call just then. A handler that raises `ResolverError` refuses; any other
     exception is a fault of ours, is answered as such, and goes on to the loop's exception handler."""
 
@@ -201,12 +226,14 @@ async def serve(path: Path, operations: Mapping[str, Operation], callers: Callab
         finally:
             writer.close()
 
-    listener = _bound(path)
-    return await asyncio.start_unix_server(on_connection, sock=listener, limit=LONGEST)
+    listener, status = _bound(path)
+    server = await asyncio.start_unix_server(on_connection, sock=listener, limit=LONGEST, **_KEPT)
+    return Served(server, path, status)
 
 
-def _bound(path: Path) -> socket.socket:
-    """Raises `ControlError` where another process listens there: it would be out of reach for as long as it lives."""
+def _bound(path: Path) -> tuple[socket.socket, os.stat_result]:
+    """The listener, and its file. Raises `ControlError` where another process listens there: it would be out of reach
+    for as long as it lives."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
@@ -218,11 +245,12 @@ def _bound(path: Path) -> socket.socket:
         listener.bind(str(path))
         path.chmod(0o666)  # a caller without the right gets a sentence that names it, not "permission denied"
         listener.listen(64)
+        status = path.stat()
     except OSError:
         listener.close()
         raise
     listener.setblocking(False)
-    return listener
+    return listener, status
 
 
 async def _handle(

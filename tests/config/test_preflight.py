@@ -401,7 +401,7 @@ def test_the_ports_of_the_stopsign_that_runs_are_its_own_though_it_be_busy(
             try:
                 return await asyncio.to_thread(found, tmp_path, stop_page={"listen": [here]})
             finally:
-                server.close()
+                server.close(ends=True)
 
         assert asyncio.run(scene()) == {}
 
