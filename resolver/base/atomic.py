@@ -40,6 +40,16 @@ def replace(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         raise
 
 
+def update(path: Path, data: bytes) -> None:
+    """As `replace`, where the file holds something else or is not there."""
+    try:
+        known = read(path, len(data))
+    except OSError:  # none, or another
+        known = b""
+    if known != data:
+        replace(path, data)
+
+
 def opened(path: Path, largest: int) -> BinaryIO:
     """The file under the name `path`, to be read. `OSError` where there is none, or something else than a file of
     `largest` octets at most."""

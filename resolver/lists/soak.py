@@ -97,7 +97,7 @@ class Soak:
         """`live`: version and state of each list of a stage, as it is live."""
         answers = self._answers() if live else Answers()
         lists = {name: self._seen(name, *what, uptime, answers) for name, what in live.items() if what[0]}
-        if lists == self._soaking.lists:
+        if lists == self._soaking.lists and (self._places.soaking.exists() or not lists):
             return
         self._soaking = self._soaking.model_copy(update={"lists": lists})
         try:
