@@ -261,7 +261,7 @@ async def try_first(new: Accepted, users: set[int], warn: Callable[[str], None])
     if any(one.fatal and (judge or not one.denied) for one in findings):
         raise TrialError([one.at(new.lines) for one in findings])
     for one in findings:
-        warn(f"{one.at(new.lines)}")
+        warn(one.at(new.lines).sentence)
 
 
 async def _tell(path: Path, refusal: ResolverError) -> None:
