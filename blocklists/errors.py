@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import TYPE_CHECKING
 
 from blocklists.text import shown
@@ -9,6 +11,7 @@ from blocklists.text import shown
 if TYPE_CHECKING:
     from pathlib import Path
 
+_CONNECT = re.compile(r"\[Errno (\d+)\] Connect call failed \([^)]*\)")  # asyncio's, in place of the system's words
 MESSAGE = 600
 """Characters of a refusal at most: much of it was written by a host or a file that is not believed."""
 
@@ -45,6 +48,7 @@ class VerifyError(BlocklistError):
 def why(error: Exception, of: Path | str | None = None) -> str:
     """The reason as part of a sentence: the system's words without its number, and the file where the sentence does not
     name it already (`of`)."""
-    if not isinstance(error, OSError) or not error.strerror:
-        return str(error) or type(error).__name__
-    return f"{error.strerror}: {error.filename}" if error.filename not in {None, str(of)} else error.strerror
+    if not isinstance(error, OSError) or not error.strerror or _CONNECT.search(str(error)):
+        return _CONNECT.sub(lambda found: os.strerror(int(found[1])), str(error)) or type(error).__name__
+    files = [str(file) for file in (error.filename, error.filename2) if file is not None]
+    return error.strerror if files in ([], [str(of)]) else f"{error.strerror}: {' -> '.join(files)}"

@@ -25,8 +25,8 @@ OPENED = {
     "config/accepted.py": {"last_applied"},  # below `ipc`; the supervisor and its commands alone
     "config/preflight/host.py": {"run_dir"},  # is it on a tmpfs?
     "host/run.py": {"counters"},  # the path of a heartbeat, handed to the process that it is of
-    "lists/activate.py": {"current", "run_dir"},  # the one writer of the live list
-    "lists/compile.py": {"run_dir"},  # an empty document, for the compiler alone
+    "lists/activate.py": {"current", "generations"},  # the one writer of the live list
+    "lists/compile.py": {"generations"},  # an empty document, for the compiler alone
     "lists/soak.py": {"soaking"},  # the steward's own, for as long as the machine runs
     "lists/restore.py": {"current"},  # reads back what its writer wrote
     "rpz/primary.py": {"run_dir"},  # a zone that is being made, read by no other process

@@ -232,7 +232,7 @@ def test_purge_knows_every_user_and_every_folder() -> None:
     users = set(re.findall(r"^[ug] (\S+)", sysusers, re.MULTILINE))
     folders = set(re.findall(r"^d (/\w+/\w+/[\w-]+)", (ROOT / "systemd/stopsign.tmpfiles").read_text(), re.MULTILINE))
     folders |= set(re.findall(r"^u .* (/\S+) -$", sysusers, re.MULTILINE))
-    folders -= {"/run/stopsign/workers", "/run/stopsign/web", "/run/stopsign/rpz"}
+    folders -= {"/run/stopsign/generations", "/run/stopsign/workers", "/run/stopsign/web", "/run/stopsign/rpz"}
     folders = {re.sub(r"^(/run/stopsign|/var/lib/stopsign)/.*", r"\1", folder) for folder in folders}
     assert "/var/lib/stopsign-web" in folders
     words = set(re.split(r"[\s;\"]+", script.replace("$root", "")))

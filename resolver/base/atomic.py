@@ -3,7 +3,9 @@
 Enters: bytes, or a path. Leaves: a file under its name, which a reboot deletes; or the content of one. Rules:
 
 - A file is written beside its name and renamed. There is no fsync. Without room the old file stays, and no temporary
-  file is left. The temporary file's name contains the process id, so two processes may write the same name.
+  file is left. What `kill -9` leaves stays until a reboot: files that are large are not written in this way.
+- The temporary file's name is random: two processes may write the same name, and who may write in the folder cannot
+  put anything in the way.
 - Owner and group are set as in `durable`.
 - Processes that parse strangers' packets write to `run_dir`, and root reads it: a pipe there must not hang a reader, a
   link must not redirect it, and an endless file must not fill its memory.
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -24,9 +27,8 @@ if TYPE_CHECKING:
 
 def replace(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """`data` under the name `path`."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary.unlink(missing_ok=True)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with os.fdopen(descriptor, "wb") as file:
@@ -36,6 +38,16 @@ def replace(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def update(path: Path, data: bytes) -> None:
+    """As `replace`, where the file holds something else or is not there."""
+    try:
+        known = read(path, len(data))
+    except OSError:  # none, or another
+        known = b""
+    if known != data:
+        replace(path, data)
 
 
 def opened(path: Path, largest: int) -> BinaryIO:

@@ -79,7 +79,8 @@ class Places:
 
     @property
     def generations(self) -> Path:
-        """Former live lists, on tmpfs, until their counts have arrived."""
+        """The one folder on tmpfs that the steward alone writes in: compiled lists before they are live, and after it
+        until their counts have arrived."""
         return self.run_dir / "generations"
 
     @property

@@ -50,9 +50,13 @@ class Problem:
     level: Level = "mistake"
 
     def __str__(self) -> str:
+        return f"{self.sentence} (a warning)" if self.level == "warning" else self.sentence
+
+    @property
+    def sentence(self) -> str:
+        """For a line that says the level itself."""
         place = f"{self.file}:{self.line}" if self.line else f"{self.file}"
-        text = f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
-        return f"{text} (a warning)" if self.level == "warning" else text
+        return f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
 
     def as_dict(self) -> dict[str, Any]:
         return {

@@ -261,7 +261,7 @@ async def try_first(new: Accepted, users: set[int], warn: Callable[[str], None])
     if any(one.fatal and (judge or not one.denied) for one in findings):
         raise TrialError([one.at(new.lines) for one in findings])
     for one in findings:
-        warn(f"{one.at(new.lines)}")
+        warn(one.at(new.lines).sentence)
 
 
 async def _tell(path: Path, refusal: ResolverError) -> None:
@@ -302,7 +302,8 @@ def _starting(living: Mapping[str, Mapping[str, Any]], sockets: Mapping[str, Pat
 
 def _dead(living: Mapping[str, Mapping[str, Any]], sockets: Mapping[str, Path]) -> list[str]:
     """Processes that left a control socket and do not listen there, and children that wait to be started again. A
-    process that ends by itself removes its socket (`resolver.ipc.control`)."""
+    process that is stopped removes its socket, but for a steward that shares its folder with DNS
+    (`resolver.ipc.control.Served`)."""
     names = {"dns": "the supervisor", "steward": "the steward", "web": "the web process", "rpz": "that of the zones"}
     silent = [names[name] for name, path in sockets.items() if name not in living and path.exists()]
     children = living.get("dns", {}).get("services", ())

@@ -37,7 +37,7 @@ from resolver.host.supervisor import Supervisor
 from resolver.host.systemd import beat, notify
 from resolver.host.take_over import devices
 from resolver.ipc import addresses, worker_files
-from resolver.ipc.control import Operation, UnreachableError, has_socket, serve
+from resolver.ipc.control import Operation, Served, UnreachableError, has_socket, serve
 from resolver.ipc.supervisor_lock import is_lost, only_one, only_steward
 from resolver.ipc.worker_counters import retired_file
 from resolver.policy import exceptions, in_force
@@ -134,7 +134,7 @@ class Provider:
         self._health_mark = (left or {}).get("health_mark") or secrets.token_hex(16)
         self._sealed = seal(accepted.data)
         self._secrets = SharedSecrets((left or {}).get("secrets"))
-        self._control: asyncio.Server | None = None
+        self._control: Served | None = None
         self._turn = asyncio.Lock()
         self.foreign: list[Foreign] = []
         self._since = time.monotonic()
@@ -192,11 +192,11 @@ class Provider:
         before = self._control
         self._control = await serve(self._config.places.supervisor_socket, operations, self._held.callers)
         if before is not None:
-            before.close()
+            before.close(ends=True)
 
     async def stop(self) -> None:
         if self._control is not None:
-            self._control.close()
+            self._control.close(ends=True)
         await self.supervisor.stop()
         addresses.remove(self._config.places)
         os.close(self._sealed)

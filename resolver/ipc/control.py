@@ -19,13 +19,16 @@ import json
 import os
 import select
 import socket
+import stat
 import struct
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from blocklists.errors import why
 from blocklists.text import shown
 from resolver.base.errors import ResolverError
 from resolver.ipc import peer_credentials
@@ -40,6 +43,7 @@ MOST_LINES = 50  # of a refusal
 PATIENCE = 10.0  # seconds for a caller to send its line
 WAIT = 15.0  # seconds that a caller waits for its answer
 _BEGIN = 0.8  # of them within which the work must begin
+_KEPT: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}  # see `Served.close`
 
 # By the name of its socket.
 WHO = {
@@ -187,7 +191,29 @@ def while_wanted(what: Callable[Given, Result]) -> Callable[Given, Result]:
     return begin
 
 
-async def serve(path: Path, operations: Mapping[str, Operation], callers: Callable[[], Callers]) -> asyncio.Server:
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A control socket that is served."""
+
+    server: asyncio.Server
+    path: Path
+    status: os.stat_result
+
+    def close(self, *, ends: bool) -> None:
+        """`ends`: the process does, and its socket is removed; over a re-exec it stays. It stays too where another user
+        could then take its name: the steward's, in a folder that it shares with DNS."""
+        with contextlib.suppress(FileNotFoundError):  # somebody emptied the folder
+            if ends and os.path.samestat(self.path.stat(), self.status) and not _is_shared(self.path.parent):
+                self.path.unlink()
+        self.server.close()
+
+
+def _is_shared(folder: Path) -> bool:
+    status = folder.stat()
+    return status.st_uid == os.geteuid() and bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
+async def serve(path: Path, operations: Mapping[str, Operation], callers: Callable[[], Callers]) -> Served:
     """Listen at `path`; `callers`: who may call just then. A handler that raises `ResolverError` refuses; any other
     exception is a fault of ours, is answered as such, and goes on to the loop's exception handler."""
 
@@ -200,12 +226,14 @@ async def serve(path: Path, operations: Mapping[str, Operation], callers: Callab
         finally:
             writer.close()
 
-    listener = _bound(path)
-    return await asyncio.start_unix_server(on_connection, sock=listener, limit=LONGEST)
+    listener, status = _bound(path)
+    server = await asyncio.start_unix_server(on_connection, sock=listener, limit=LONGEST, **_KEPT)
+    return Served(server, path, status)
 
 
-def _bound(path: Path) -> socket.socket:
-    """Raises `ControlError` where another process listens there: it would be out of reach for as long as it lives."""
+def _bound(path: Path) -> tuple[socket.socket, os.stat_result]:
+    """The listener, and its file. Raises `ControlError` where another process listens there: it would be out of reach
+    for as long as it lives."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
@@ -217,11 +245,12 @@ def _bound(path: Path) -> socket.socket:
         listener.bind(str(path))
         path.chmod(0o666)  # a caller without the right gets a sentence that names it, not "permission denied"
         listener.listen(64)
+        status = path.stat()
     except OSError:
         listener.close()
         raise
     listener.setblocking(False)
-    return listener
+    return listener, status
 
 
 async def _handle(
@@ -304,13 +333,13 @@ def _lines(said: object) -> str:
 
 
 def _unreachable(path: Path, error: Exception, timeout: float) -> UnreachableError:
-    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    reason = why(error)
     hint = "does it start just now? once more in some seconds; who is dead says stopsign status"
     if isinstance(error, PermissionError):
         hint = "root may ask, and members of the group stopsign"
     elif isinstance(error, TimeoutError):
-        why = f"no answer within {timeout:g} s"
+        reason = f"no answer within {timeout:g} s"
         undone = "what it has not begun by now it does not do any more"
         hint = f"it hangs or is busy; {undone}; stopsign status says which, docs/alarms.md what to do"
     who = WHO.get(path.name, "the process")
-    return UnreachableError(f"{who} does not answer at {path} ({why})", hint=hint)
+    return UnreachableError(f"{who} does not answer at {path} ({reason})", hint=hint)

@@ -46,13 +46,12 @@ class Decision:
 
 def write(places: Places, decided: Sequence[dict[str, Any]]) -> None:
     """Write the file if it changes. Raises OSError."""
-    told = json.dumps({"format": FORMAT, "decisions": decided}).encode()
-    try:
-        known = atomic.read(places.decisions, len(told))
-    except OSError:  # none yet, or another
-        known = b""
-    if known != told:
-        atomic.replace(places.decisions, told)
+    atomic.update(places.decisions, json.dumps({"format": FORMAT, "decisions": decided}).encode())
+
+
+def is_there(places: Places) -> bool:
+    """Whether the file is."""
+    return places.decisions.exists()
 
 
 def read(places: Places) -> list[Decision]:

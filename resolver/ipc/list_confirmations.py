@@ -24,8 +24,13 @@ LARGEST = 1 << 20  # octets
 
 
 def write(places: Places, lists: Mapping[str, Mapping[str, Any]]) -> None:
-    """Replace the file. Raises OSError."""
-    atomic.replace(places.lists, json.dumps({"format": FORMAT, "lists": lists}).encode())
+    """Write the file if it changes. Raises OSError."""
+    atomic.update(places.lists, json.dumps({"format": FORMAT, "lists": lists}).encode())
+
+
+def is_there(places: Places) -> bool:
+    """Whether the file is."""
+    return places.lists.exists()
 
 
 class Confirmations:

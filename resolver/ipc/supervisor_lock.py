@@ -39,8 +39,7 @@ def only_one(places: Places, left: int | None = None) -> Iterator[int]:
     places.run_dir.mkdir(parents=True, exist_ok=True)
     if left is not None:
         os.set_inheritable(left, False)
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-    descriptor = left if left is not None else os.open(places.supervisor_lock, flags, 0o644)
+    descriptor = left if left is not None else _opened(places.supervisor_lock)
     try:
         _lock(descriptor, places.run_dir, "run_dir")
         yield descriptor
@@ -64,6 +63,16 @@ def only_steward(places: Places) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _opened(path: Path) -> int:
+    """Where the folder has the sticky bit, not even root may open another user's file with O_CREAT (proc(5),
+    protected_regular)."""
+    flags = os.O_RDWR | os.O_CLOEXEC
+    try:
+        return os.open(path, flags)
+    except FileNotFoundError:
+        return os.open(path, flags | os.O_CREAT, 0o644)
 
 
 def _lock(descriptor: int, folder: Path, key: str, patience: float = 0.0) -> None:

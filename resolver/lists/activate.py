@@ -55,6 +55,7 @@ class Live:
 
     generation: int = 0
     lists: tuple[LiveList, ...] = ()
+    departed: tuple[tuple[str, int], ...] = ()
     compiled: str = ""
     damage: str | None = None
     """Why it cannot be used; None where it can, or is simply not there."""
@@ -69,7 +70,7 @@ def read(path: Path) -> Live:
         meta = Generation.parse(look_up.opened(path).meta)
         if meta.format != FORMAT:
             raise ValueError(f"format {meta.format!r}")
-        return Live(meta.generation, meta.lists, as_text(as_time(meta.compiled)), there=True)
+        return Live(meta.generation, meta.lists, meta.departed, as_text(as_time(meta.compiled)), there=True)
     except (CoreError, OSError, ValueError) as error:
         return Live(damage=f"{path}: {why(error, path)}")
 
@@ -93,7 +94,8 @@ def bring_up(planned: Plan, places: Places, ledger: Ledger, *, now: float, live:
         before, kept = read(places.current), read(places.generation)
     else:
         before = kept = live
-    planned = planned.counted_after((kept if kept.there else before).lists)
+    newest = max(before, kept, key=lambda one: one.generation)
+    planned = planned.counted_after(newest.lists, newest.departed)
     if not (kept.there and kept.lists == planned.lists):
         known = kept if kept.there else before
         number = max(before.generation, kept.generation) + 1
@@ -109,7 +111,7 @@ def bring_up(planned: Plan, places: Places, ledger: Ledger, *, now: float, live:
     elif before.there and before.lists == planned.lists:
         return Outcome(before, changed=False)
     generations.keep(places, before.generation)
-    return Outcome(_publish(places.generation, places.current), changed=True)
+    return Outcome(_publish(places), changed=True)
 
 
 def _build_durably(planned: Plan, places: Places, ledger: Ledger, known: Live, number: int, now: float) -> None:
@@ -134,22 +136,26 @@ def _kept(planned: Plan, known: Live, places: Places, now: float) -> dict[str, d
 
 def _from_memory(planned: Plan, places: Places, number: int, now: float, trouble: str) -> Outcome:
     """The state directory or the log is out of order, and what is asked for only takes away: that must never wait."""
-    finished = places.run_dir / "generation.next"
+    finished = _next(places)
     build(planned, finished, generation=number, now=now)
     finished.rename(places.current)
     return Outcome(read(places.current), changed=True, trouble=trouble)
 
 
-def _publish(source: Path, live: Path) -> Live:
+def _publish(places: Places) -> Live:
     """A verified copy on tmpfs, so that no error or stall of the disk ever reaches a worker."""
-    copy = live.with_name(f"{live.name}.next")
-    durable.make_folder(live.parent)
-    durable.copy(source, copy)
+    copy = _next(places)
+    durable.copy(places.generation, copy)
     checked = read(copy)
     if not checked.there:
         raise OSError(f"{checked.damage}, though it was written a moment ago")
-    copy.rename(live)
+    copy.rename(places.current)
     return checked
+
+
+def _next(places: Places) -> Path:
+    """Where nobody else may write: workers may in `run_dir`, and would put a folder there."""
+    return places.generations / "next"
 
 
 def _only_less(planned: Plan, places: Places, known: Live) -> bool:

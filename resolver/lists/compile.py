@@ -51,22 +51,27 @@ class Plan:
     """What is suspended, by list."""
     keep: float | None = None
     """For how many seconds documents are kept that the log names; None: for ever."""
+    departed: tuple[tuple[str, int], ...] = ()
+    """See `Generation`."""
 
     @property
     def entries(self) -> int:
         return sum(part.entries for part in self.lists)
 
-    def counted_after(self, before: Sequence[LiveList]) -> Plan:
-        """Each list counts under the number that it had among the lists before; one that comes, under one that none
-        had, as far as there are such."""
-        had = dict(zip((part.name for part in before), counters_of(before), strict=True))
-        kept = {had[part.name] for part in self.lists if part.name in had}
-        free = iter(sorted(set(range(MAX_LISTS)) - kept, key=lambda number: (number in had.values(), number)))
+    def counted_after(self, before: Sequence[LiveList], departed: Iterable[tuple[str, int]]) -> Plan:
+        """Each list counts under the number that it had; a new one, under one that no list had. Where all are taken, it
+        takes the number, and the sums, of the list that departed first."""
+        had = {**dict(departed), **dict(zip((part.name for part in before), counters_of(before), strict=True))}
+        names = {part.name for part in self.lists}
+        left = {name: number for name, number in had.items() if name not in names}
+        free = iter([*sorted(set(range(MAX_LISTS)) - set(had.values())), *left.values()])
         counted = [
             part.model_copy(update={"counter": had[part.name] if part.name in had else next(free)})
             for part in self.lists
         ]
-        return replace(self, lists=tuple(counted))
+        taken = {part.counter for part in counted}
+        still = tuple((name, number) for name, number in left.items() if number not in taken)
+        return replace(self, lists=tuple(counted), departed=still)
 
 
 def plan(
@@ -118,14 +123,14 @@ def is_stale(source: ListSource, fetching: Fetching | None, now: float) -> bool:
 
 def build(planned: Plan, output: Path, *, generation: int, now: float) -> None:
     """Write the compiled file of a plan. `CoreError` or `OSError` where it cannot be."""
-    meta = Generation(generation=generation, compiled=as_text(now), lists=planned.lists)
+    meta = Generation(generation=generation, compiled=as_text(now), lists=planned.lists, departed=planned.departed)
     durable.make_folder(output.parent)
     _core.compile(list(planned.sources), str(output), meta.to_bytes())
 
 
 def nothing(places: Places) -> Path:
-    """An empty document, for a list of which nothing is applied. Written each time: workers may write there too."""
-    path = places.run_dir / "nothing.zst"
+    """An empty document, for a list of which nothing is applied."""
+    path = places.generations / "nothing.zst"
     atomic.replace(path, zstandard.ZstdCompressor().compress(b""))
     return path
 

@@ -100,7 +100,6 @@ class Register:
         self._unwritten: set[str] = set()  # lists whose `state.json` the disk did not take
         self._damaged: dict[str, str] = {}  # lists whose active document is damaged for good, and how
         self._unstored: set[str] = set()  # lists whose `head.json` it did not take
-        self._published: dict[str, Any] = {}
         self._newest = 0.0
         """Latest timestamp ever seen; detects a clock that was set back."""
         self.alarms: dict[str, str] = {}
@@ -426,6 +425,8 @@ class Register:
         self.whole_again(self._damaged)  # somebody may have restored it
         if self._settling.is_due():
             self.settle()
+        if not (list_confirmations.is_there(self.places) and issuer_decisions.is_there(self.places)):
+            self.publish_lists()  # somebody emptied `run_dir`
         if doubt is None:
             self._end_shadow()
         self.turn()
@@ -491,11 +492,9 @@ class Register:
         self.appeals.decided_by_issuers(decided)
         try:
             issuer_decisions.write(self.places, decided)
-            if told != self._published:
-                list_confirmations.write(self.places, told)
-                self._published = told
+            list_confirmations.write(self.places, told)
         except OSError as error:
-            say.warning("%s cannot be written (%s)", self.places.run_dir, error.strerror)
+            say.warning("%s cannot be written (%s)", self.places.run_dir, why(error))
 
     def status(self) -> dict[str, Any]:
         """Everything about the lists, as `stopsign lists status --json` prints it."""

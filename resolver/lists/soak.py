@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from resolver.base import atomic
 from resolver.base.errors import ResolverError
-from resolver.base.stored import StateError, Stored, load, store
+from resolver.base.stored import StateError, Stored, load
 from resolver.ipc import worker_counters
 from resolver.lists.shadow import URGENT
 from resolver.lists.stages import Fares, Ran, Stop
@@ -96,11 +97,11 @@ class Soak:
         """`live`: version and state of each list of a stage, as it is live."""
         answers = self._answers() if live else Answers()
         lists = {name: self._seen(name, *what, uptime, answers) for name, what in live.items() if what[0]}
-        if lists == self._soaking.lists:
+        if lists == self._soaking.lists and (self._places.soaking.exists() or not lists):
             return
         self._soaking = self._soaking.model_copy(update={"lists": lists})
         try:
-            store(self._places.soaking, self._soaking)
+            atomic.replace(self._places.soaking, self._soaking.model_dump_json().encode())
         except OSError as error:
             say.warning("%s cannot be written (%s)", self._places.soaking, error.strerror)
 

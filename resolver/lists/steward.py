@@ -123,7 +123,7 @@ class Steward:
                 for task in (*running, *ends):
                     task.cancel()
         finally:
-            server.close()
+            server.close(ends=stop.is_set())
             if exposition is not None:
                 await asyncio.to_thread(exposition.close)
             await self.work(self._end)

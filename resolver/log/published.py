@@ -4,7 +4,7 @@ Enters: bundles of leaves in order. Leaves: how many details are what their leav
 names every leaf whose detail is not as it should be. Rules:
 
 - a leaf of a public type has exactly one line in `details/`, under its own index, in the file of its bundle;
-- a line that is missing or erased is no fault where a leaf of type `detail-erased` names the leaf;
+- a line that is missing or erased is no fault where a later leaf of type `detail-erased` names the leaf;
 - a line beyond the tree belongs to an append that is under way, in the last file alone;
 - a detail of another type may be there (a copy for a court has them all), and is named.
 """
@@ -37,7 +37,8 @@ class Published:
         self._private: list[int] = []
         self._missing: list[int] = []
         self._forgotten: list[int] = []
-        self._logged: set[int] = set()
+        self._logged: dict[str, int] = {}
+        """By what it names, the last leaf that says so."""
         self._doubled: list[int] = []
         self._unexpected: list[int] = []
 
@@ -49,15 +50,13 @@ class Published:
     @property
     def unsettled(self) -> bool:
         """Whether a detail is not there and no leaf so far says that it was erased."""
-        return not self._logged.issuperset([*self._missing, *self._forgotten])
+        return not all(map(self._is_logged, [*self._missing, *self._forgotten]))
 
     def check(self, number: int, leaves: list[Leaf], since: int = 0) -> None:
         """One bundle, less the leaves before `since`, which were checked. Raises `UntrueError` at a detail that is not
         what its leaf commits to."""
         first = number * WIDTH
-        self._logged.update(
-            int(leaf.reference) for leaf in leaves if leaf.type == ERASED and leaf.reference.isdecimal()
-        )
+        self._logged.update({leaf.reference: first + at for at, leaf in enumerate(leaves) if leaf.type == ERASED})
         wanted = {first + at for at, leaf in enumerate(leaves) if leaf.type in PUBLIC and first + at >= since}
         seen: set[int] = set()
         for detail in self._read(number):
@@ -74,15 +73,15 @@ class Published:
 
     def settle(self) -> None:
         """After the last bundle. Raises `UntrueError`, which names all faults."""
-        logged = self._logged
+        logged = self._is_logged
         faults = (
-            ("missing, and no leaf says that it was erased", [one for one in self._missing if one not in logged]),
-            ("erased, and no leaf says so", [one for one in self._forgotten if one not in logged]),
+            ("missing, and no later leaf says that it was erased", [one for one in self._missing if not logged(one)]),
+            ("erased, and no later leaf says so", [one for one in self._forgotten if not logged(one)]),
             ("there twice", self._doubled),
             ("in a file where it does not belong", self._unexpected),
         )
         told = [f"of {_leaves(found)}: {what}" for what, found in faults if found]
-        self.erased += sum(one in logged for one in self._missing)
+        self.erased += sum(map(logged, self._missing))
         if told:
             first = min(min(found) for _, found in faults if found)
             raise UntrueError(
@@ -90,6 +89,10 @@ class Published:
                 hint="details/ is not whole: fetch it again, or ask the provider for them; the tree itself holds",
                 leaf=first,
             )
+
+    def _is_logged(self, index: int) -> bool:
+        """Whether a later leaf says that this one's detail was erased."""
+        return self._logged.get(str(index), -1) > index
 
     def _one(self, detail: Detail, leaf: Leaf, *, expected: bool) -> None:
         detail.check(leaf)

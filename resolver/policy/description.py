@@ -121,8 +121,8 @@ class LiveList(ListDescription):
     """The same for what this provider suspends."""
     suspensions_here: str = ""
     counter: int | None = None
-    """The number under which workers count it (0 to 63): its own for as long as it is followed, wherever it stands
-    among the others. None: an earlier version made the file, and it is the core's index."""
+    """The number under which workers count it (0 to 63): its own wherever it stands among the others, and again when it
+    comes back. None: an earlier version made the file, and it is the core's index."""
     shadow_of: str | None = Field(default=None, validation_alias="watched", serialization_alias="watched")
     """Of additions in shadow evaluation: the list that they would join."""
 
@@ -141,6 +141,8 @@ class Generation(Stored):
     generation: int = 0
     compiled: str = ""
     lists: tuple[LiveList, ...] = ()
+    departed: tuple[tuple[str, int], ...] = ()
+    """Lists that were live before, and the number of each: workers keep its sums. The earliest to depart is first."""
 
     @staticmethod
     def parse(meta: bytes) -> Generation:

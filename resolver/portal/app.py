@@ -286,7 +286,7 @@ async def serve(accepted: Accepted) -> bool:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:
         notify("STOPPING=1" if stop.is_set() else "RELOADING=1")
-        server.close()
+        server.close(ends=stop.is_set())
         await process.stop()
     return not stop.is_set()
 

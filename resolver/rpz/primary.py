@@ -376,7 +376,7 @@ async def serve(accepted: Accepted, sockets: Mapping[str, Sequence[int]]) -> boo
     try:
         await primary.run(sockets, stop)
     finally:
-        server.close()
+        server.close(ends=stop.is_set() and not re_executes)
     return re_executes
 
 

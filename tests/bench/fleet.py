@@ -126,7 +126,7 @@ async def speak(folder: Path, hosts: int, seconds: float, server: postgres.Serve
             if web.portal.store is not None:
                 await web.portal.store.close()
         await store.close()
-        serving.close()
+        serving.close(ends=True)
 
 
 def _own() -> float:

@@ -326,7 +326,7 @@ def test_a_supervisor_that_hangs_refuses_no_configuration(tmp_path: Path, monkey
     async def scene() -> None:
         steward = {"configuration-refused": hear, "check-reload": agree, "status": agree}
         operations = {op: control.Operation(handle) for op, handle in steward.items()}
-        async with await control.serve(places.control_socket, operations, control.Callers):
+        async with (await control.serve(places.control_socket, operations, control.Callers)).server:
             with pytest.raises(control.UnreachableError, match="the supervisor does not answer") as caught:
                 await everywhere(host.config, "reload", warn=pytest.fail)
         assert str(caught.value.hint).startswith("nothing is applied; it hangs or is busy; ")
@@ -427,6 +427,19 @@ def test_a_reload_names_who_is_dead_and_exits_1(tmp_path: Path) -> None:
         assert done.stderr.startswith("stopsign: warning: the steward is dead: it reads the file when it starts")
         done = command(host, "reload", "--no-trial", "--json")
         assert (done.returncode, json.loads(done.stdout)) == (1, {"replaced": ["dns-0"], "dead": ["the steward"]})
+
+
+def test_what_is_stopped_leaves_no_socket_by_which_it_would_be_dead(provider: tuple[Provider, str]) -> None:
+    host, _ = provider
+    places = load(host.config).places
+    sockets = (places.supervisor_socket, places.control_socket, places.web_socket)
+    assert command(host, "restart").returncode == 0
+    wait_until(host.serving, "it serves again")
+    assert all(control.has_socket(path) for path in sockets)
+    assert host.process is not None
+    host.process.terminate()
+    assert host.process.wait(60) == 0
+    assert not any(control.has_socket(path) for path in sockets)
 
 
 def test_a_child_that_waits_to_be_started_again_is_dead(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_a_process_that_its_supervisor_has_started_and_that_does_not_listen_yet(
 
     async def seen(socket: Path) -> str:
         operations = {"status": control.Operation(told, anyone=True)}
-        async with await control.serve(config.places.supervisor_socket, operations, control.Callers):
+        async with (await control.serve(config.places.supervisor_socket, operations, control.Callers)).server:
             said = await asyncio.to_thread(look, config)
         (alarm,) = [one for one in said["alarms"] if str(socket) in one]
         return str(alarm)

@@ -110,8 +110,11 @@ def test_nobody_reads_it_there_who_could_not_read_the_file(
     assert (file.parent / "run/taken-up.yaml").stat().st_mode & 0o777 == expected
 
 
-def test_where_there_is_no_room_the_one_before_goes_too(file: Path) -> None:
+def test_where_there_is_no_room_the_one_before_goes_too(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
     run = file.parent / "run"
-    (run / f"taken-up.yaml.{os.getpid()}.new").mkdir()  # nothing can be written under that name
+    monkeypatch.setattr("resolver.base.atomic.inherit_owner", full)
     keep(accept(file))
     assert not Places(run, run, run).last_applied.exists()

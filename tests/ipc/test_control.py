@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import uvloop
 
 from resolver.base.errors import ResolverError
 from resolver.ipc import control
@@ -17,7 +18,7 @@ from resolver.ipc import peer_credentials as caller
 from resolver.ipc.control import Callers, ControlError, Operation, Peer, UnreachableError, acall, call, while_wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 
@@ -47,7 +48,7 @@ def asked(tmp_path: Path, what: Any) -> Any:
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         path = tmp_path / "run" / "control.sock"
         server = await control.serve(path, OPERATIONS, Callers)
-        async with server:
+        async with server.server:
             return await asyncio.to_thread(what, path)
 
     return asyncio.run(serve())
@@ -72,6 +73,42 @@ def test_a_second_process_leaves_the_socket_of_the_first_and_takes_that_of_a_dea
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
     assert asked(tmp_path, second)["said"] == "the first"
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize(
+    ("ends", "mode", "stays"), [(True, 0o755, False), (False, 0o755, True), (True, 0o1771, True), (True, 0o777, True)]
+)
+def test_a_socket_goes_with_its_process_unless_that_re_executes_or_others_could_take_its_name(
+    tmp_path: Path, loop: Callable[[], asyncio.AbstractEventLoop], *, ends: bool, mode: int, stays: bool
+) -> None:
+    async def scene() -> None:
+        (await control.serve(path, OPERATIONS, Callers)).close(ends=ends)
+        assert path.exists() == stays
+        async with (await control.serve(path, OPERATIONS, Callers)).server:  # whatever was left is in nobody's way
+            assert (await acall(path, "echo", said=1))["said"] == 1
+
+    path = tmp_path / "run" / "control.sock"
+    path.parent.mkdir()
+    path.parent.chmod(mode)
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(scene())
+
+
+def test_a_socket_that_took_the_place_of_one_s_own_stays(tmp_path: Path) -> None:
+    """Somebody emptied `run_dir`, and it was put back."""
+
+    async def scene() -> None:
+        before = await control.serve(path, OPERATIONS, Callers)
+        path.unlink()
+        async with (await control.serve(path, OPERATIONS, Callers)).server:
+            before.close(ends=True)
+            assert (await acall(path, "echo", said=1))["said"] == 1
+            path.unlink()
+        before.close(ends=True)
+
+    path = tmp_path / "control.sock"
+    asyncio.run(scene())
 
 
 def test_who_asks_is_the_user_whom_the_kernel_names_and_of_root_the_login_behind_it(
@@ -207,7 +244,7 @@ def test_nothing_is_begun_for_a_caller_who_waits_no_longer(
                 caller.setblocking(False)
                 answer = await asyncio.get_running_loop().sock_recv(caller, 1000)
                 assert (b"not done any more" in answer) == (not expected)
-        server.close()
+        server.close(ends=True)
 
     asyncio.run(scene())
     assert done == expected

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +13,7 @@ from resolver.base.paths import Places
 from resolver.config.schema import accept
 from resolver.host import run
 from resolver.ipc import supervisor_lock
-from resolver.ipc.supervisor_lock import only_steward
+from resolver.ipc.supervisor_lock import only_one, only_steward
 from tests.rigs.config_file import GOOD, write
 
 if TYPE_CHECKING:
@@ -54,3 +56,23 @@ def test_a_second_host_with_one_state_dir_is_refused_with_another_run_dir_too(
         assert executed == []
     run.become("steward", accepted.config, path)
     assert len(executed) == 1
+
+
+def test_the_lock_of_another_user_is_taken_where_the_kernel_protects_regular_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """fs.protected_regular refuses even root O_CREAT for another user's file in a folder with the sticky bit."""
+    opened = os.open
+
+    def protecting(path: Path, flags: int, *mode: int) -> int:
+        if flags & os.O_CREAT and path.exists():
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", protecting)
+    places = Places(tmp_path / "state", tmp_path / "run", tmp_path / "log")
+    for _ in range(2):
+        with only_one(places):
+            assert not supervisor_lock.is_lost(places)
+            with pytest.raises(ResolverError, match="another Stopsign already runs with"), only_one(places):
+                pass

@@ -277,13 +277,30 @@ def test_a_list_counts_under_the_same_number_wherever_it_stands(tmp_path: Path) 
     assert counters("new", "beta", "alpha") == {"new": 2, "beta": 1, "alpha": 0}
     assert counters("beta", "other") == {"beta": 1, "other": 3}, "none that another had just now"
     assert counters("beta") == {"beta": 1}
+    assert counters("beta", "third") == {"beta": 1, "third": 4}, "none that another ever had: its sums remain"
+    assert counters("alpha", "beta") == {"alpha": 0, "beta": 1}, "one that comes back goes on with its own"
 
 
 def test_a_generation_of_before_gives_lists_their_places_as_numbers_and_room_does_not_run_out() -> None:
     before = [LiveList(name=f"list-{number}") for number in range(MAX_LISTS)]
     others = [LiveList(name=f"list-{number}") for number in range(MAX_LISTS - 1, 0, -1)] + [LiveList(name="new")]
-    planned = Plan((), tuple(others)).counted_after(before)
+    planned = Plan((), tuple(others)).counted_after(before, ())
     assert [part.counter for part in planned.lists] == [*range(MAX_LISTS - 1, 0, -1), 0]
+    assert planned.departed == (), "list-0's number is another one's"
+
+
+def test_where_all_numbers_are_taken_the_one_of_the_list_that_departed_first_passes_on() -> None:
+    """What is in shadow evaluation takes a number too."""
+
+    def after(before: Plan, *names: str) -> Plan:
+        return Plan((), tuple(LiveList(name=name) for name in names)).counted_after(before.lists, before.departed)
+
+    names = [f"list-{number}" for number in range(MAX_LISTS - 2)]
+    full = after(Plan((), ()), *names, "list-0+new", "second")
+    gone = after(after(full, *names, "second"), *names)
+    assert gone.departed == (("list-0+new", MAX_LISTS - 2), ("second", MAX_LISTS - 1))
+    assert after(gone, "third", *names).lists[0].counter == MAX_LISTS - 2
+    assert after(gone, "third", *names, "second").lists[-1].counter == MAX_LISTS - 1
 
 
 @pytest.mark.parametrize("restarts", [False, True])
@@ -348,3 +365,47 @@ def test_what_lies_in_run_dir_under_the_name_of_an_empty_list_is_none(tmp_path: 
     world.take(1, ["a.example"])
     assert world.active("a.example") == ["gambling"]
     assert world.active("b.example") == []
+
+
+def test_nobody_can_foresee_under_which_name_a_file_is_made_in_run_dir(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that was taken over may put a folder there that the steward cannot remove."""
+    made: list[Path] = []
+    opened = os.open
+
+    def noted(path: Path, flags: int, *mode: int) -> int:
+        if flags & os.O_CREAT:
+            made.append(path)
+        return opened(path, flags, *mode)
+
+    def names(folder: Path) -> set[str]:
+        world = World(folder, lists={"gambling": {}, "empty": {}})
+        world.take(1, ["a.example"])
+        world.register.people.allow("a.example", "subtree", "mistake", "root", 3600.0)
+        world.register.publish_lists()
+        world.register.waves.soak.look({"gambling": (1, "state")}, 0.0)
+        world.stop()
+        return {path.name for path in made if path.parent == world.config.places.run_dir}
+
+    monkeypatch.setattr(os, "open", noted)
+    first, second = names(tmp_path / "first"), names(tmp_path / "second")
+    assert len(first) >= 4
+    assert not first & second
+
+
+def test_what_lies_where_a_withdrawal_could_be_made_does_not_hold_it_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the log cannot be written, so that it goes live from memory alone."""
+    world.take(1, FIRST)
+    for name in ("current.list.next", "current.list.next.new", "generation.next", f"generation.next.{os.getpid()}.new"):
+        (world.config.places.run_dir / name / "in the way").mkdir(parents=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("resolver.log.writer.Log.append_many", broken)
+        world.take(2, FIRST[:1])
+        assert world.active(FIRST[1]) == []
+    world.clock.forward(minutes=1)
+    world.register.tick()
+    assert world.register.status()["alarms"] == []
+    assert not list(world.config.places.generations.glob("next*")), "no temporary is left"

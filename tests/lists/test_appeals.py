@@ -467,7 +467,7 @@ def test_the_kernel_keeps_a_web_process_of_its_own_user_to_reports(world: World)
     table = operations(_asked(world))
 
     async def asked(path: Path) -> str:
-        async with await control.serve(path, table, lambda: control.Callers(reporters=frozenset({"nobody"}))):
+        async with (await control.serve(path, table, lambda: control.Callers(reporters=frozenset({"nobody"})))).server:
             command = [sys.executable, "-I", "-c", ASKS, str(path), *table]
             run = partial(subprocess.run, command, capture_output=True, text=True, check=True, timeout=60)
             return str((await asyncio.to_thread(run)).stdout)

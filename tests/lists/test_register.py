@@ -358,6 +358,20 @@ def test_a_live_file_that_somebody_removed_is_back_at_the_next_tick(world: World
     assert world.active("a.example") == ["gambling"]
 
 
+def test_what_the_steward_says_in_run_dir_is_back_at_the_next_tick(world: World) -> None:
+    """Where its unit lives on; under `stopsign run` it is started again."""
+    world.more = {"host": "first", "stages": {"stage": "canary", "canary": "1h"}}
+    world.restart()
+    world.take(1, ["a.example"])
+    world.register.publish_lists()
+    folder = world.config.places.run_dir
+    said = {path.name: path.read_bytes() for path in folder.glob("*.json")}
+    assert {"lists.json", "decisions.json", "passes.json", "soaking.json"} <= said.keys()
+    shutil.rmtree(folder)
+    world.register.tick()
+    assert {path.name: path.read_bytes() for path in folder.glob("*.json")} == said
+
+
 def test_a_damaged_record_of_a_list_is_written_anew_from_the_generation_that_names_it(world: World) -> None:
     world.take(1, ["a.example"])
     world.take(2, ["b.example"])

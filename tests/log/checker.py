@@ -79,7 +79,8 @@ def check_log(log: Path) -> int:
     if len(found) != size or root_of([sha256(b"\0" + one).digest() for one in found]) != root:
         raise Wrong("the leaves do not come out at the root")
     leaves = [json.loads(one) for one in found]
-    erased = {int(leaf["reference"]) for leaf in leaves if leaf["type"] == "detail-erased"}
+    named = {(at, int(leaf["reference"])) for at, leaf in enumerate(leaves) if leaf["type"] == "detail-erased"}
+    erased = {index for at, index in named if index < at}
     seen: set[int] = set()
     for path in sorted((log / "details").rglob("*.jsonl")):
         for line in path.read_text("ascii").splitlines():

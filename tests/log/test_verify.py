@@ -285,7 +285,7 @@ def erased_line(index: int) -> bytes:
         (lambda lines: lines[:3] + lines[9:], "of leaves 3 to 8: missing", 3),
         (lambda lines: [*lines, lines[5]], "of leaf 5: there twice", 5),
         (lambda lines: [*lines, lines[0].replace(b'"index":0', b'"index":9000')], "of leaf 9000: in a file", 9000),
-        (lambda lines: [*lines[:4], erased_line(4), *lines[5:]], "of leaf 4: erased, and no leaf says so", 4),
+        (lambda lines: [*lines[:4], erased_line(4), *lines[5:]], "of leaf 4: erased, and no later leaf says so", 4),
         (lambda lines: [*lines[:2], *lines[3:], lines[1]], "of leaf 2: missing.*of leaf 1: there twice", 1),
     ],
 )
@@ -310,6 +310,19 @@ def test_a_detail_of_which_the_log_says_that_it_was_erased_may_be_gone_line_and_
     assert judge(copy).erased == 1
     put_details(copy, lambda lines: lines[:7] + lines[8:])
     assert judge(copy).erased == 1
+
+
+@pytest.mark.parametrize("change", [lambda lines: lines[:-1], lambda lines: [*lines[:-1], erased_line(SIZE + 2)]])
+def test_what_was_said_to_be_erased_before_it_was_there_is_missing(
+    copy: World, change: Callable[[list[bytes]], list[bytes]]
+) -> None:
+    with copy.open() as log:
+        log.append("detail-erased", str(SIZE + 2), {"reason": "beforehand"})
+        log.append("detail-erased", str(SIZE + 1), {"reason": "itself"})
+        assert log.append("start", "", {}) == SIZE + 2
+    put_details(copy, change, SIZE // 256)
+    with pytest.raises(UntrueError, match=rf"of leaf {SIZE + 2}: \w+, and no later leaf says"):
+        judge(copy)
 
 
 class Growing(Folder):

@@ -325,10 +325,15 @@ def _zones_for_unbound(config: Config) -> Iterator[Finding]:
     if any(one.unsigned for one in rpz.secondaries):
         for at, one in enumerate(rpz.listen_tls):
             if one.port == DNS_OVER_TLS and not any(
-                other.port == DNS and other.host == one.host for other in rpz.listen
+                other.port == DNS and _share_an_address(one, other) for other in rpz.listen
             ):
                 wrong = f"{one}: Unbound asks for the serial at port {DNS} of it, in clear, and never takes the zone"
                 yield Finding(f"rpz.listen_tls[{at}]", f"{wrong}; another port would be right, as 8853", fatal=False)
+
+
+def _share_an_address(one: Endpoint, other: Endpoint) -> bool:
+    hosts = {one.host, other.host}
+    return one.ipv6 == other.ipv6 and (len(hosts) == 1 or not hosts.isdisjoint(_WILDCARDS))
 
 
 def _sealed_key(config: Config) -> Iterator[Finding]:

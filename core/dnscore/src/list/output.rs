@@ -18,9 +18,9 @@ impl Output {
     /// Start a file that is to stand at `place`.
     pub fn create(place: &Path) -> Result<Self, ListError> {
         let mut name = place.file_name().unwrap_or_default().to_os_string();
-        name.push(format!(".{}.new", std::process::id()));
+        name.push(".new");
         let beside = place.with_file_name(name);
-        // a file of its own, whatever stands there: others may write in the folder, and a link would lead elsewhere
+        // a file of its own: what a crash left there is removed, and a link would lead elsewhere
         let _ = fs::remove_file(&beside);
         let file = OpenOptions::new().write(true).create_new(true).open(&beside);
         let file = file.map_err(|error| unwritable(&beside, &error))?;
@@ -53,7 +53,7 @@ impl Write for Output {
 impl Drop for Output {
     fn drop(&mut self) {
         if !self.done {
-            // what is left after a crash is removed by the next attempt of the same process id, and never read
+            // what is left after a crash is removed by the next attempt, and never read
             let _ = fs::remove_file(&self.beside);
         }
     }
