@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -149,6 +150,13 @@ def test_of_a_long_list_few_changes_lead_to_the_same_state_as_a_new_document() -
 
 OLD = [make_entry(f"{name}.example", f"{at:016d}") for at, name in enumerate("acegi")]
 
+LONGER = replace(OLD[1], expires="2028-11-22T12:00:00Z")
+
+
+def prolonged(name: str) -> list[tuple[bytes, bytes]]:
+    """Of an entry under one reference, whatever its name."""
+    entry = make_entry(name, f"{7:016d}")
+    return [(delta.REMOVED, entry.line()), (delta.ADDED, replace(entry, expires=LONGER.expires).line())]
 
 @pytest.mark.parametrize(
     ("steps", "reason"),
@@ -168,6 +176,15 @@ OLD = [make_entry(f"{name}.example", f"{at:016d}") for at, name in enumerate("ac
         ([b"-" + OLD[1].line(), b"+" + make_entry("d.example", OLD[1].reference).line()], "stood for another"),
         ([b"-" + OLD[1].line(), b"+" + make_entry("c.example", OLD[1].reference, "exact").line()], "line 2|another"),
         ([b"*" + make_entry("b.example", "B" * 16).line()], "neither a line that goes"),
+        (
+            [b"-" + OLD[1].line(), b"+" + LONGER.line(), b"+" + make_entry("d.example", OLD[1].reference).line()],
+            "0001 stood for another",
+        ),
+        (
+            [b"-" + OLD[1].line(), b"+" + LONGER.line(), b"+" + replace(LONGER, name="c.c.example").line()],
+            "0001 stood for another",
+        ),
+        ([sign + line for at in "ab" for sign, line in prolonged(f"{at}.example")], "0007 stands twice"),
         ([b"+" + make_entry("b.example", "B" * 16).line().upper()], "not a canonical line"),
         ([b"\n"], "neither a line that goes"),
         ([b"+" + make_entry(f"{at}.big.example", f"{100 + at:016d}").line() for at in range(9)], "than was announced"),

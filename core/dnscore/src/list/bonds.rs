@@ -113,3 +113,8 @@ pub(crate) fn reused(reference: &Reference) -> ListError {
     let reference = String::from_utf8_lossy(&encode_reference(reference)).into_owned();
     ListError::new("reference-reuse", format!("reference {reference} stood for another entry"))
 }
+
+pub(crate) fn twice(reference: &Reference) -> ListError {
+    let reference = String::from_utf8_lossy(&encode_reference(reference)).into_owned();
+    ListError::new("reference-twice", format!("reference {reference} stands twice"))
+}

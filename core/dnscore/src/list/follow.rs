@@ -15,6 +15,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::beside::beside;
+use super::bonds::twice;
 use super::change::place_of;
 use super::compile::references;
 use super::entry::{Form, Reader, Reference, encode_reference};
@@ -67,9 +68,6 @@ pub fn follow(
     review: &Review,
     asked: Following<'_>,
 ) -> Result<Followed, ListError> {
-    if let Some(twice) = review.come.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(twice_there(&twice[0]));
-    }
     let fresh =
         Fresh { few: Few::of(review.come.iter().map(encode_reference)), all: review.come.iter().copied().collect() };
     let marks = if asked.counted { None } else { asked.marks };
@@ -169,7 +167,7 @@ impl Fresh {
     }
 
     fn meets(&self, reference: &Reference) -> Result<(), ListError> {
-        if self.all.contains(reference) { Err(twice_there(reference)) } else { Ok(()) }
+        if self.all.contains(reference) { Err(twice(reference)) } else { Ok(()) }
     }
 }
 
@@ -217,11 +215,6 @@ fn is_before(whole: &[u8], next: Option<&Change>, reader: &mut Reader, name: &mu
 
 fn missing() -> ListError {
     ListError::new("delta", "a line that is to go is not there")
-}
-
-fn twice_there(reference: &Reference) -> ListError {
-    let reference = String::from_utf8_lossy(&encode_reference(reference)).into_owned();
-    ListError::new("reference-twice", format!("reference {reference} stands twice"))
 }
 
 fn failed() -> ListError {
