@@ -46,6 +46,10 @@ def lines_of(chosen: Iterable[str], **fields: str) -> list[bytes]:
 
 
 def octets_of(path: Path) -> bytes:
+def name_of(line: bytes) -> str:
+    return delta.fields(line)[2].decode()
+
+
     return b"".join(document.read_blocks(path, size=document.MAX_SIZE))
 
 
@@ -130,7 +134,7 @@ def test_one_name_more_has_one_frame_written_again_and_leads_to_the_same_file_as
 ) -> None:
     lines = octets_of(long[0]).splitlines(keepends=True)
     for at in (0, len(lines) // 2, len(lines) - 1):
-        more = entry(f"zzz.{delta.bond(lines[at])[0]}", at).line()  # the next line
+        more = entry(f"zzz.{name_of(lines[at])}", at).line()  # the next line
         summary, *_ = delta.stepped(long, _core.Steps([(delta.ADDED, more)]), tmp_path / "new")
         before, now = frames(long[0]), frames(tmp_path / "new")
         assert len(now) == len(before) >= 3
@@ -177,7 +181,7 @@ def test_a_document_of_one_long_frame_as_it_was_written_before_takes_the_same_st
 def test_lines_are_found_by_name_and_by_reference_wherever_frames_end(long: Before, tmp_path: Path) -> None:
     lines = octets_of(long[0]).splitlines(keepends=True)
     chosen = [lines[0], lines[40_000], lines[-1], *frames_end(long[0], lines)]
-    listed = [delta.bond(line)[0] for line in chosen]
+    listed = [name_of(line) for line in chosen]
     expected = sorted(set(chosen), key=delta.order)
     cut = tmp_path / "cut"  # frames that end in the middle of lines, as another program may write them
     whole = b"".join(lines)
@@ -232,7 +236,7 @@ def test_with_marks_a_step_leads_to_the_same_files_and_to_the_marks_of_the_new_d
 ) -> None:
     lines = octets_of(marked.path).splitlines(keepends=True)
     gone = [(delta.REMOVED, lines[at]) for at in places]
-    come = [(delta.ADDED, entry(f"zzz.{delta.bond(lines[at])[0]}", at).line()) for at in places]
+    come = [(delta.ADDED, entry(f"zzz.{name_of(lines[at])}", at).line()) for at in places]
     steps = _core.Steps(sorted([*gone, *come], key=lambda one: (delta.order(one[1]), one[0] == delta.ADDED)))
     made = delta.stepped(marked, steps, tmp_path / "new", marks=tmp_path / "new.marks")
     assert made == delta.stepped(marked._replace(marks=None), steps, tmp_path / "other")
@@ -372,7 +376,7 @@ def test_odd_frames_are_read_and_have_few_marks(long: Before, tmp_path: Path) ->
         assert delta.stepped(
             Before(path, long.size, long.state, marks), step, tmp_path / "new", same_as=same_as
         ).summary == expected  # fmt: skip
-        name = delta.bond(whole[:begin].splitlines(keepends=True)[-1])[0]
+        name = name_of(whole[:begin].splitlines(keepends=True)[-1])
         assert len(_core.find(path, size=long.size, names=[name])) == 1
         reviewed = _core.review_step(tmp_path / "d", found.delta_size, impact.attention(limit=2))
         for kept in (None, marks):
@@ -425,7 +429,7 @@ def test_frames_that_end_within_lines_have_marks_too(long: Before, tmp_path: Pat
 @pytest.mark.parametrize("at", [0, 50_000, 99_999])
 def test_with_marks_a_signer_follows_a_step_to_the_same_state(marked: Before, tmp_path: Path, at: int) -> None:
     lines = octets_of(marked.path).splitlines(keepends=True)
-    come = entry(f"zzz.{delta.bond(lines[at])[0]}", 200_000 + at).line()
+    come = entry(f"zzz.{name_of(lines[at])}", 200_000 + at).line()
     made = delta.stepped(marked, _core.Steps([(delta.ADDED, come)]), tmp_path / "new", delta=tmp_path / "step")
     step = tmp_path / "step", made.delta_size
     reviewed = _core.review_step(*step, impact.attention(limit=2))
@@ -545,7 +549,7 @@ def test_names_come_onto_a_list_as_a_dictionary_says(
     )
     gone = []
     for one in there:
-        bond = delta.bond(one.line())
+        bond = one.name, one.match, one.basis
         if one.reference in withdrawn:
             if replace or bond in wanted:
                 gone.append(one.line())

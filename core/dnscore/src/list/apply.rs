@@ -19,7 +19,7 @@ use super::find::{cut_short, each_line, first_place};
 use super::frames::{Frames, LARGEST, Piece};
 use super::lines::{Lines, marks_of, whole_lines};
 use super::marks::{Mark, Marks, Summary};
-use super::steps::{Steps, Walk, no_change};
+use super::steps::{Steps, Walk, missing, no_change};
 use super::types::ListError;
 use super::written::Writer;
 
@@ -307,10 +307,6 @@ pub fn summary(document: &Path, size: u64, marks: Option<&Path>) -> Result<Summa
         found.write(path);
     }
     Ok(found.summary())
-}
-
-fn missing() -> ListError {
-    ListError::new("delta", "a line that is to go is not there")
 }
 
 /// Where the first line from `start` on begins whose place is not below `wanted`; both are where lines begin.

@@ -16,9 +16,9 @@ use sha2::{Digest, Sha256};
 
 use super::beside::beside;
 use super::bonds::twice;
-use super::change::place_of;
+use super::change::{last_reference, place_of};
 use super::compile::references;
-use super::entry::{Form, Reader, Reference, encode_reference};
+use super::entry::{Form, Reader, Reference, decode_reference, encode_reference};
 use super::few::Few;
 use super::find::first_place;
 use super::frames::Frames;
@@ -26,6 +26,7 @@ use super::key;
 use super::lines::{Lines, lines_of, whole_lines};
 use super::marks::{Mark, Marks, count, state_of};
 use super::review::{Change, Counts, Review, Steps};
+use super::steps::missing;
 use super::types::{ListError, Matching};
 
 /// What a document must hold to be followed by the step.
@@ -144,7 +145,7 @@ impl Fresh {
             return Ok(());
         }
         for line in lines_of(text) {
-            let reference = match reference_at_end(line) {
+            let reference = match last_reference(line).and_then(decode_reference) {
                 Some(reference) => reference,
                 None => reader.read(line).map_err(|(kind, reason)| ListError::new(kind, reason))?.reference,
             };
@@ -211,10 +212,6 @@ fn is_before(whole: &[u8], next: Option<&Change>, reader: &mut Reader, name: &mu
     name.clear();
     key::from_name(entry.name, name);
     (name.as_slice(), entry.matching, entry.reference) < place(next)
-}
-
-fn missing() -> ListError {
-    ListError::new("delta", "a line that is to go is not there")
 }
 
 fn failed() -> ListError {
@@ -356,13 +353,4 @@ impl New<'_> {
         let state = state_of(self.hash);
         Ok(Followed { entries: self.entries, octets: self.octets, state, bases: self.counts.finish() })
     }
-}
-
-/// The reference of a canonical line that ends with it.
-fn reference_at_end(line: &[u8]) -> Option<Reference> {
-    let before = line.strip_suffix(b"\"}")?;
-    let (rest, reference) = before.split_at_checked(before.len().checked_sub(16)?)?;
-    // in a text a quote would be escaped, so that this can only be the key
-    rest.strip_suffix(b"\",\"reference\":\"")?;
-    super::entry::decode_reference(reference)
 }
