@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -217,3 +218,22 @@ def test_more_entries_of_one_name_than_any_provider_takes_are_refused() -> None:
     step, summary = stored(b"+" + make_entry("a.example", f"{at:016d}").line() for at in range(17))
     with pytest.raises(_core.ListError, match="more than 16 entries"):
         _core.review_step(step.path, summary.size, impact.attention(limit=2))
+
+
+def leads(old: Sequence[bytes], steps: Sequence[bytes], more: bytes = b"") -> document.Summary:
+    """What a step leads to; `more` comes after the old document in its file."""
+    (before, was), (step, summary) = stored(old), stored(steps)
+    before.path.write_bytes(before.path.read_bytes() + more)
+    reviewed = _core.review_step(step.path, summary.size, impact.attention(limit=2))
+    found = _core.follow_step(
+        (before.path, was.size), (step.path, summary.size), reviewed, size=1 << 32, bases=["order-17"], counted=False
+    )
+    return document.Summary(found.entries, found.size, found.state)
+
+
+@pytest.mark.parametrize("more", [b"x", zstandard.ZstdCompressor().compress(b"x\n")])
+def test_what_comes_after_the_old_document_in_its_file_is_refused(more: bytes) -> None:
+    step = [b"+" + make_entry("z.example", "B" * 16).line()]
+    assert leads(lines_of(OLD), step).entries == 6
+    with pytest.raises(_core.ListError, match=r"not a whole zstd file|more octets"):
+        leads(lines_of(OLD), step, more)

@@ -96,7 +96,7 @@ fn follow_from(
         octets: begin.size,
         counts: Counts::default(),
     };
-    let after = || Lines::part(old.0, begin, old.1).and_then(|lines| new.after(lines, Steps::open(step)?));
+    let after = || Lines::after(old.0, begin, old.1).and_then(|lines| new.after(lines, Steps::open(step)?));
     if begin.size == 0 || fresh.all.is_empty() {
         return after();
     }
@@ -109,7 +109,7 @@ fn follow_from(
 fn begin(old: (&Path, u64), step: (&Path, u64), marks: &Marks) -> Result<Mark, ListError> {
     let all = &marks.all;
     if marks.summary().size > old.1 {
-        return Ok(Mark::default()); // which the lines will say
+        return Ok(Mark::default()); // more octets than were announced, as the lines will say
     }
     let Some(next) = Steps::open(step)?.next else { return Ok(all.last().cloned().unwrap_or_default()) };
     let mut frames = Frames::open(old.0, old.1)?;
@@ -156,7 +156,7 @@ impl Fresh {
 
     /// None of them stands before a mark of the document.
     fn stand_before(&self, document: &Path, mark: &Mark) -> Result<(), ListError> {
-        let (mut lines, mut reader) = (Lines::part(document, &Mark::default(), mark.size)?, Reader::of(Form::Named));
+        let (mut lines, mut reader) = (Lines::before(document, mark)?, Reader::of(Form::Named));
         while let Some((_, line)) = lines.next()? {
             self.stand_in(&[line, b"\n"].concat(), &mut reader)?;
             let whole = whole_lines(lines.at_hand());
