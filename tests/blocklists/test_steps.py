@@ -462,6 +462,52 @@ def test_with_marks_too_a_reference_that_stands_before_the_first_change_is_seen(
 
 
 # -- names -------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("at", [0, 8, 16])
+def test_with_marks_too_the_entries_of_a_name_are_counted_that_stand_in_two_frames(
+    marked: Before, tmp_path: Path, at: int
+) -> None:
+    lines = octets_of(marked.path).splitlines(keepends=True)[:70_000]
+    crowd = sorted(entry(f"zzz.{name_of(lines[49_999])}", 200_000 + number).line() for number in range(17))
+    come = crowd.pop(at)
+    parts = [*lines[:50_000], *crowd[:8]], [*crowd[8:], *lines[50_000:]]
+    texts = [b"".join(part) for part in parts]
+    assert len(texts[0]) > 8 << 20, "so that it has a mark"
+    (tmp_path / "old").write_bytes(b"".join(map(zstandard.compress, texts)))
+    size = sum(map(len, texts))
+    _core.summary(tmp_path / "old", size=size, marks=tmp_path / "marks")
+    step = delta.write(tmp_path / "step", [(delta.ADDED, come)])
+    reviewed = _core.review_step(tmp_path / "step", step.size, impact.attention(limit=2))
+    for marks in (None, tmp_path / "marks"):
+        with pytest.raises(_core.ListError, match="more than 16 entries"):
+            _core.follow_step(
+                (tmp_path / "old", size), (tmp_path / "step", step.size), reviewed, size=2 * size, bases=["order-17"],
+                counted=False, marks=marks,
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize("others", [0, 3, 2000])
+def test_the_desk_makes_no_step_that_leaves_a_name_with_too_many_entries(tmp_path: Path, others: int) -> None:
+    before, after = ([entry(f"n{at:04}.{top}", at).line() for at in range(others)] for top in ("app", "net"))
+    crowd = sorted(entry("crowd.example", at).line() for at in range(17))
+    for at in (0, 8, 16):
+        come = crowd[at]
+        there = [line for line in crowd if line is not come]
+        old = written(tmp_path / "old", [*before, *there, *after])
+        with pytest.raises(delta.DeltaError, match=r"crowd\.example has more than 16 entries"):
+            delta.stepped(old, _core.Steps([(delta.ADDED, come)]), tmp_path / "new")
+        for gone in (there[0], there[-1]):
+            steps = sorted([(delta.REMOVED, gone), (delta.ADDED, come)], key=lambda step: delta.order(step[1]))
+            made = delta.stepped(old, _core.Steps(steps), tmp_path / "new")
+            assert made.summary.entries == 2 * others + 16
+    with pytest.raises(delta.DeltaError, match="more than 16 entries"):
+        delta.stepped(None, _core.Steps([(delta.ADDED, line) for line in crowd]), tmp_path / "new")
+    with pytest.raises(delta.DeltaError, match="more than 16 entries"):  # at both ends of what is there
+        delta.stepped(
+            written(tmp_path / "old", crowd[1:16]), _core.Steps([(delta.ADDED, crowd[0]), (delta.ADDED, crowd[16])]),
+            tmp_path / "new",
+        )  # fmt: skip
+
+
 
 labels = st.sampled_from(
     [

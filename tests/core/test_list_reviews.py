@@ -150,7 +150,6 @@ def test_of_a_long_list_few_changes_lead_to_the_same_state_as_a_new_document() -
 
 
 OLD = [make_entry(f"{name}.example", f"{at:016d}") for at, name in enumerate("acegi")]
-
 LONGER = replace(OLD[1], expires="2028-11-22T12:00:00Z")
 
 
@@ -158,6 +157,7 @@ def prolonged(name: str) -> list[tuple[bytes, bytes]]:
     """Of an entry under one reference, whatever its name."""
     entry = make_entry(name, f"{7:016d}")
     return [(delta.REMOVED, entry.line()), (delta.ADDED, replace(entry, expires=LONGER.expires).line())]
+
 
 @pytest.mark.parametrize(
     ("steps", "reason"),
@@ -176,7 +176,6 @@ def prolonged(name: str) -> list[tuple[bytes, bytes]]:
         ([b"+" + make_entry("b.example", "B" * 16, basis="order-99").line()], "order-99, a basis"),
         ([b"-" + OLD[1].line(), b"+" + make_entry("d.example", OLD[1].reference).line()], "stood for another"),
         ([b"-" + OLD[1].line(), b"+" + make_entry("c.example", OLD[1].reference, "exact").line()], "line 2|another"),
-        ([b"*" + make_entry("b.example", "B" * 16).line()], "neither a line that goes"),
         (
             [b"-" + OLD[1].line(), b"+" + LONGER.line(), b"+" + make_entry("d.example", OLD[1].reference).line()],
             "0001 stood for another",
@@ -186,6 +185,7 @@ def prolonged(name: str) -> list[tuple[bytes, bytes]]:
             "0001 stood for another",
         ),
         ([sign + line for at in "ab" for sign, line in prolonged(f"{at}.example")], "0007 stands twice"),
+        ([b"*" + make_entry("b.example", "B" * 16).line()], "neither a line that goes"),
         ([b"+" + make_entry("b.example", "B" * 16).line().upper()], "not a canonical line"),
         ([b"\n"], "neither a line that goes"),
         ([b"+" + make_entry(f"{at}.big.example", f"{100 + at:016d}").line() for at in range(9)], "than was announced"),
@@ -229,6 +229,33 @@ def leads(old: Sequence[bytes], steps: Sequence[bytes], more: bytes = b"") -> do
         (before.path, was.size), (step.path, summary.size), reviewed, size=1 << 32, bases=["order-17"], counted=False
     )
     return document.Summary(found.entries, found.size, found.state)
+
+
+@pytest.mark.parametrize("others", [0, 5, 4000])
+@pytest.mark.parametrize("at", [0, 8, 16])
+def test_one_entry_more_than_any_provider_takes_is_refused_wherever_it_comes(others: int, at: int) -> None:
+    before, after = (
+        [make_entry(f"n{number:04}.{top}", f"{number:015d}{top[0].upper()}") for number in range(others)]
+        for top in ("app", "net")
+    )
+    crowd = [make_entry("crowd.example", f"{number:016d}") for number in range(17)]
+    come = crowd.pop(at)
+    others_too = [b"+" + make_entry("a.app", "B" * 16).line(), b"+" + make_entry("zzz.net", "C" * 16).line()]
+    step = [others_too[0], b"+" + come.line(), others_too[1]]
+    with pytest.raises(_core.ListError, match=r"crowd\.example has more than 16 entries"):
+        leads(lines_of([*before, *crowd, *after]), step)
+    # one that goes makes room, whichever comes first
+    for gone in (crowd[0], crowd[-1]):
+        changes = sorted(((delta.order(one.line()), sign + one.line()) for sign, one in ((b"-", gone), (b"+", come))))
+        new = lines_of(sorted([*before, *(one for one in crowd if one is not gone), come, *after], key=Entry.order))
+        assert leads(lines_of([*before, *crowd, *after]), [line for _, line in changes]) == document.summarise(new)
+
+
+def test_a_name_in_which_nothing_changes_is_not_judged_again() -> None:
+    crowd = [make_entry("crowd.example", f"{number:016d}").line() for number in range(17)]
+    come = make_entry("a.crowd.example", "B" * 16).line(), make_entry("b.app", "C" * 16).line()
+    steps = [b"+" + come[1], b"+" + come[0]]
+    assert leads(crowd, steps) == document.summarise([come[1], *crowd, come[0]])
 
 
 @pytest.mark.parametrize("more", [b"x", zstandard.ZstdCompressor().compress(b"x\n")])

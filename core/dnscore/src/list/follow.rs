@@ -5,9 +5,9 @@
 //! chunks, ten octets a change.
 //!
 //! Rules: a line that goes stands in the old document, letter by letter; one that comes is valid, in its place, on a basis
-//! of the head, and its reference stands nowhere else. Lines that stay were checked when they came: of them the place
-//! is looked at where a change falls among them, the basis where the head lacks one, and no more. That they are the signed
-//! ones, the state hash says: of what comes before the first change the marks know it.
+//! of the head, its reference stands nowhere else, and its name does not have too many. Lines that stay were checked when
+//! they came: of them place and name are looked at where a change falls among them, the basis where the head lacks one, and no
+//! more. That they are the signed ones, the state hash says: of what comes before the first change the marks know it.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -16,8 +16,9 @@ use sha2::{Digest, Sha256};
 
 use super::beside::beside;
 use super::bonds::twice;
-use super::change::{last_reference, place_of};
+use super::change::{Sign, last_reference};
 use super::compile::references;
+use super::crowd::Crowd;
 use super::entry::{Form, Reader, Reference, decode_reference, encode_reference};
 use super::few::Few;
 use super::find::first_place;
@@ -95,6 +96,7 @@ fn follow_from(
         entries: begin.entries,
         octets: begin.size,
         counts: Counts::default(),
+        crowd: Crowd::default(),
     };
     let after = || Lines::after(old.0, begin, old.1).and_then(|lines| new.after(lines, Steps::open(step)?));
     if begin.size == 0 || fresh.all.is_empty() {
@@ -105,7 +107,7 @@ fn follow_from(
     after
 }
 
-/// The last mark of the old document before the first change.
+/// The last mark of the old document before the name in which the first change falls.
 fn begin(old: (&Path, u64), step: (&Path, u64), marks: &Marks) -> Result<Mark, ListError> {
     let all = &marks.all;
     if marks.summary().size > old.1 {
@@ -113,8 +115,7 @@ fn begin(old: (&Path, u64), step: (&Path, u64), marks: &Marks) -> Result<Mark, L
     }
     let Some(next) = Steps::open(step)?.next else { return Ok(all.last().cloned().unwrap_or_default()) };
     let mut frames = Frames::open(old.0, old.1)?;
-    let (mut beginning, mut first, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
-    place_of(&next.line.text, &mut wanted)?;
+    let (mut beginning, mut first) = (Vec::new(), Vec::new());
     // behind the last mark no line stands
     let (mut from, mut to) = (0, all.len().saturating_sub(1));
     while from < to {
@@ -122,7 +123,8 @@ fn begin(old: (&Path, u64), step: (&Path, u64), marks: &Marks) -> Result<Mark, L
         if !first_place(&mut frames, all[middle].file, &mut beginning, &mut first)? {
             return Ok(Mark::default());
         }
-        if first < wanted {
+        // of the name itself every place comes after its key
+        if first < next.key {
             from = middle + 1;
         } else {
             to = middle;
@@ -192,6 +194,7 @@ fn meets(steps: &mut Steps, new: &mut New<'_>, here: Place<'_>, text: &[u8]) -> 
             if !at || change.line.text != text {
                 return Err(missing());
             }
+            new.crowd.changes(&change.key, Sign::Removed)?;
             goes = true;
         } else if at && !goes {
             let name = key::to_name(here.0);
@@ -204,14 +207,15 @@ fn meets(steps: &mut Steps, new: &mut New<'_>, here: Place<'_>, text: &[u8]) -> 
     Ok(goes)
 }
 
-/// Whether all of these whole lines stand before the next change. A last line that is none is left to be read by itself.
+/// Whether all of these whole lines stand before the name of the next change. A last line that is none is left to be read by
+/// itself.
 fn is_before(whole: &[u8], next: Option<&Change>, reader: &mut Reader, name: &mut Vec<u8>) -> bool {
     let Some(next) = next else { return true };
     let start = whole_lines(&whole[..whole.len() - 1]).len();
     let Ok(entry) = reader.read(&whole[start..whole.len() - 1]) else { return false };
     name.clear();
     key::from_name(entry.name, name);
-    (name.as_slice(), entry.matching, entry.reference) < place(next)
+    *name < next.key
 }
 
 fn failed() -> ListError {
@@ -230,6 +234,7 @@ struct New<'a> {
     entries: u64,
     octets: u64,
     counts: Counts,
+    crowd: Crowd,
 }
 
 impl New<'_> {
@@ -241,19 +246,20 @@ impl New<'_> {
             text.clear();
             text.extend_from_slice(line);
             text.push(b'\n');
-            if steps.next.is_some() {
+            if steps.next.is_some() || self.crowd.is_changed() {
                 let entry = reader.read(line).map_err(unread)?;
                 name.clear();
                 key::from_name(entry.name, &mut name);
                 let place = (name.as_slice(), entry.matching, entry.reference);
                 if !meets(&mut steps, &mut self, place, &text)? {
+                    self.crowd.stays(&name)?;
                     self.stays(&text)?;
                 }
             } else {
                 self.stays(&text)?;
             }
-            // up to the next change all lines stay
-            loop {
+            // from another name up to that of the next change all lines stay
+            while !self.crowd.is_changed() {
                 let whole = whole_lines(lines.at_hand());
                 if whole.is_empty() || !is_before(whole, steps.next.as_ref(), &mut reader, &mut name) {
                     break;
@@ -274,6 +280,7 @@ impl New<'_> {
     }
 
     fn comes(&mut self, change: &Change) -> Result<(), ListError> {
+        self.crowd.changes(&change.key, Sign::Added)?;
         let basis = change.line.basis();
         if !self.bases.contains(basis) {
             let basis = String::from_utf8_lossy(basis).into_owned();
