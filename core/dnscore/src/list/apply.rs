@@ -374,7 +374,7 @@ fn first_from(text: &[u8], mut start: usize, wanted: &[u8], place: &mut Vec<u8>)
 /// Write to `output` the step from nothing to a document of at most `size` octets. The caller makes it durable.
 ///
 /// # Errors
-/// The document cannot be read, or holds what is no canonical line; the file cannot be written.
+/// The document cannot be read, or ends within a line; the file cannot be written.
 pub fn first_step(document: &Path, size: u64, output: &Path, level: i32) -> Result<(), ListError> {
     let mut step = Writer::create(output, level, u64::MAX)?;
     let mut change = Vec::new();
