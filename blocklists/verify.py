@@ -186,7 +186,7 @@ def refresh_from(
         newest, arrived = _newest_relief(client, state, name, before), None
         there = before is not None and before.lines.exists()
         if before is not None and there:
-            arrived = newest.applied(before, before.lines, before.head.full_size, same=True, near=near)
+            arrived = newest.applied_before(before, near)
             if arrived is not None and arrived != before.relief:
                 _keep_relief(state, arrived, newest.by)
         head, head_bytes = _fetch_head(client, state, name, before)
@@ -453,6 +453,15 @@ class _Newest:
 
 def _newest_relief(client: Client, state: Path, name: str, before: Seen | None) -> _Newest:
     known, since = (before.relief, set(before.relief_keys)) if before else (None, set())
+    def applied_before(self, before: Seen, near: Collection[str]) -> Relief | None:
+        """To the document that is kept here. One that was signed as it is and has no lines keeps out neither a
+        withdrawal nor a later version: every reference counts there."""
+        try:
+            return self.applied(before, before.lines, before.head.full_size, same=True, near=near)
+        except DocumentError:
+            _prove(before)
+            return self.applied(before, None, 0)
+
     by = before.relieved_by if before else {}
     keys = tuple(sorted(repository.relief_keys(client.trusted.targets.delegations)))
     try:

@@ -555,6 +555,33 @@ def test_a_wrong_step_is_no_reason_against_the_document(world: World) -> None:
 
 def test_a_version_that_only_guards_would_refuse_keeps_no_later_one_out(world: World) -> None:
     crowded = [make_entry("a.com", f"{at:016d}", "exact" if at % 2 else "subtree") for at in range(17)]
+WRONG = {
+    "none": [b"no line of a list\n"],
+    "end": [make_entry("dice.example").line(), make_entry("poker.example", "1" * 16).line()[:-1]],
+    "long": [b"x" * 5000 + b"\n" + b"y" * 300_000 + b"\n"],
+    "basis": [make_entry("dice.example").line().replace(b'"basis"', b'"b0sis"')],
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_first_version_that_was_wrong_keeps_no_later_version_out_nor_a_withdrawal(world: World, wrong: str) -> None:
+    republish(world, lambda head: replace(head, version=2), WRONG[wrong])
+    assert world.fetch().head.version == 2
+    put_relief(world, Relief(LIST, 1, {f"{at}" * 16: ITEM for at in range(10)}))
+    right = [make_entry("dice.example").line(), make_entry("poker.example", "1" * 16).line()]
+    republish(world, lambda head: replace(head, version=3, state="sha256:" + "0" * 64), right)
+    with pytest.raises(VerifyError) as refusal:
+        world.fetch()
+    assert refusal.value.reason == "state-hash"
+    withdrawn = verify.relief_seen(world.folder / "provider")
+    assert withdrawn is not None
+    assert {"0" * 16, "1" * 16} <= withdrawn.suspended.keys()
+    republish(world, lambda head: replace(head, version=4), right)
+    verified = world.fetch()
+    assert verified.head.version == 4
+    assert verified.relief == Relief(LIST, 1, {"0" * 16: ITEM, "1" * 16: ITEM})
+
+
     many, few = ([entry.line() for entry in document.in_order(entries)] for entries in (crowded, crowded[:9]))
     republish(world, lambda head: replace(head, version=2), many)
     assert world.fetch().head.version == 2
