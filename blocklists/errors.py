@@ -46,5 +46,6 @@ def why(error: Exception, of: Path | str | None = None) -> str:
     """The reason as part of a sentence: the system's words without its number, and the file where the sentence does not
     name it already (`of`)."""
     if not isinstance(error, OSError) or not error.strerror:
-        return str(error) or type(error).__name__
+        text = str(error) or type(error).__name__
+        return text if of is None else text.removeprefix(f"{of}: ")
     return f"{error.strerror}: {error.filename}" if error.filename not in {None, str(of)} else error.strerror

@@ -291,10 +291,13 @@ def _proving(before: Seen | None) -> Iterator[None]:
 
 
 def _prove(verified: Verified | Seen) -> None:
-    """Raise VerifyError `storage` where a document is damaged that is kept here. It goes, and is fetched again."""
+    """Raise VerifyError `storage` where a document is gone or damaged that is kept here: then it goes, and is fetched
+    again. One that cannot be read for now stays."""
+    if not verified.lines.exists():
+        raise VerifyError("storage", f"{verified.lines} is gone", hint=AGAIN)
     try:
         document.check_state(verified.lines, expected=verified.head.summary())
-    except (OSError, DocumentError) as error:
+    except DocumentError as error:
         verified.lines.unlink(missing_ok=True)
         raise VerifyError("storage", f"{verified.lines}: {why(error, verified.lines)}", hint=AGAIN) from None
 
@@ -450,9 +453,6 @@ class _Newest:
         known = before.relief if before else None
         return relief_rules.applied(self.relief, known, lines, size, same=same, near=near)
 
-
-def _newest_relief(client: Client, state: Path, name: str, before: Seen | None) -> _Newest:
-    known, since = (before.relief, set(before.relief_keys)) if before else (None, set())
     def applied_before(self, before: Seen, near: Collection[str]) -> Relief | None:
         """To the document that is kept here. One that was signed as it is and has no lines keeps out neither a
         withdrawal nor a later version: every reference counts there."""
@@ -462,6 +462,9 @@ def _newest_relief(client: Client, state: Path, name: str, before: Seen | None) 
             _prove(before)
             return self.applied(before, None, 0)
 
+
+def _newest_relief(client: Client, state: Path, name: str, before: Seen | None) -> _Newest:
+    known, since = (before.relief, set(before.relief_keys)) if before else (None, set())
     by = before.relieved_by if before else {}
     keys = tuple(sorted(repository.relief_keys(client.trusted.targets.delegations)))
     try:

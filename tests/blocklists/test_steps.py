@@ -20,6 +20,7 @@ from blocklists.admissible import everywhere
 from blocklists.delta import Before, Made
 from blocklists.document import Summary
 from blocklists.entry import MATCHES, Entry, is_name, references
+from blocklists.errors import VerifyError
 from blocklists.importers import domains, formats
 from blocklists.importers.intake import Candidate, Intake, gathered
 from resolver import _core
@@ -45,11 +46,11 @@ def lines_of(chosen: Iterable[str], **fields: str) -> list[bytes]:
     return [one.line() for one in sorted(entries, key=Entry.order)]
 
 
-def octets_of(path: Path) -> bytes:
 def name_of(line: bytes) -> str:
     return delta.fields(line)[2].decode()
 
 
+def octets_of(path: Path) -> bytes:
     return b"".join(document.read_blocks(path, size=document.MAX_SIZE))
 
 
@@ -211,10 +212,10 @@ def frames_end(path: Path, lines: list[bytes]) -> Iterable[bytes]:
 
 @pytest.mark.parametrize("names", [10, 100_000])
 def test_a_disk_that_is_full_is_said_whenever_it_is_noticed(marked: Before, names: int) -> None:
-    with pytest.raises(delta.DeltaError, match=r"/dev/full: No space left on device"):
+    with pytest.raises(VerifyError, match=r"/dev/full: No space left on device"):
         delta.stepped(None, drawn(invented(names)), Path("/dev/full"))
     for marks in (None, marked.marks):
-        with pytest.raises(delta.DeltaError, match=r"/dev/full: No space left on device"):
+        with pytest.raises(VerifyError, match=r"/dev/full: No space left on device"):
             delta.stepped(
                 marked._replace(marks=marks), _core.Steps([(delta.ADDED, entry("a.a", 1).line())]), Path("/dev/full")
             )
@@ -461,7 +462,6 @@ def test_with_marks_too_a_reference_that_stands_before_the_first_change_is_seen(
             )  # fmt: skip
 
 
-# -- names -------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("at", [0, 8, 16])
 def test_with_marks_too_the_entries_of_a_name_are_counted_that_stand_in_two_frames(
     marked: Before, tmp_path: Path, at: int
@@ -508,6 +508,7 @@ def test_the_desk_makes_no_step_that_leaves_a_name_with_too_many_entries(tmp_pat
         )  # fmt: skip
 
 
+# -- names -------------------------------------------------------------------------------------------------------------
 
 labels = st.sampled_from(
     [

@@ -21,6 +21,7 @@ from blocklists.issuer.rehearsal import PASSPHRASE
 from blocklists.issuer.restore import restore
 from blocklists.issuer.sign import sign
 from tests.rigs.issuer_world import BASIS, LIST, NAMES, NOW, World, compressed, make_entry, respelled
+from tests.rigs.limits import no_descriptor_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +73,26 @@ def test_what_was_verified_and_then_damaged_on_disk_is_noticed_and_fetched_anew(
     with pytest.raises(VerifyError, match="damaged") as refusal:
         verify.stored(world.folder / "provider")
     assert refusal.value.reason == "storage"
+    assert str(refusal.value).count(str(verified.lines)) == 1
+    with pytest.raises(VerifyError, match="is gone"):
+        verify.stored(world.folder / "provider")
     assert world.listed(world.fetch()) == set(NAMES)
+
+
+def test_a_document_that_cannot_be_read_for_now_stays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    verified = world.fetch()
+    check_state = document.check_state
+
+    def without_a_descriptor(*args: Any, **options: Any) -> None:
+        with no_descriptor_left():
+            check_state(*args, **options)
+
+    monkeypatch.setattr(document, "check_state", without_a_descriptor)
+    with pytest.raises(VerifyError, match="Too many open files") as refusal:
+        verify.stored(world.folder / "provider")
+    assert refusal.value.reason == "storage"
+    monkeypatch.undo()
+    assert verify.stored(world.folder / "provider") == replace(verified, changed=False)
 
 
 def suspended(world: World, name: str) -> Verified:
@@ -535,26 +555,6 @@ def test_a_document_that_is_damaged_here_keeps_no_later_version_out(world: World
     assert len(verified.relief.suspended) == 1
 
 
-def test_a_wrong_step_is_no_reason_against_the_document(world: World) -> None:
-    from blocklists.head import Delta
-
-    verified = world.fetch()
-    lines = [entry.line() for entry in world.entries(verified)]
-    coming = make_entry("new.example", "A" * 16).line()
-    elsewhere = make_entry("elsewhere.example", "A" * 16).line()  # goes by the step, and never was there
-    changes = sorted([(b"-", elsewhere), (b"+", coming)], key=lambda change: delta.order(change[1]))
-    summary, step = compressed([sign + line for sign, line in changes], world.folder)
-    new, full = compressed(sorted([*lines, coming], key=delta.order), world.folder)
-    head = replace(
-        verified.head, version=2, entries=new.entries, full_size=new.size, state=new.state,
-        full_path=f"{LIST}.full-2.zst", delta=Delta(f"{LIST}.delta-1-2.zst", summary.size, 1),
-    )  # fmt: skip
-    world.forge_list({f"{LIST}.head.json": head.to_bytes(), head.full_path: full, f"{LIST}.delta-1-2.zst": step})
-    assert world.fetch().head.version == 2
-
-
-def test_a_version_that_only_guards_would_refuse_keeps_no_later_one_out(world: World) -> None:
-    crowded = [make_entry("a.com", f"{at:016d}", "exact" if at % 2 else "subtree") for at in range(17)]
 WRONG = {
     "none": [b"no line of a list\n"],
     "end": [make_entry("dice.example").line(), make_entry("poker.example", "1" * 16).line()[:-1]],
@@ -582,6 +582,26 @@ def test_a_first_version_that_was_wrong_keeps_no_later_version_out_nor_a_withdra
     assert verified.relief == Relief(LIST, 1, {"0" * 16: ITEM, "1" * 16: ITEM})
 
 
+def test_a_wrong_step_is_no_reason_against_the_document(world: World) -> None:
+    from blocklists.head import Delta
+
+    verified = world.fetch()
+    lines = [entry.line() for entry in world.entries(verified)]
+    coming = make_entry("new.example", "A" * 16).line()
+    elsewhere = make_entry("elsewhere.example", "A" * 16).line()  # goes by the step, and never was there
+    changes = sorted([(b"-", elsewhere), (b"+", coming)], key=lambda change: delta.order(change[1]))
+    summary, step = compressed([sign + line for sign, line in changes], world.folder)
+    new, full = compressed(sorted([*lines, coming], key=delta.order), world.folder)
+    head = replace(
+        verified.head, version=2, entries=new.entries, full_size=new.size, state=new.state,
+        full_path=f"{LIST}.full-2.zst", delta=Delta(f"{LIST}.delta-1-2.zst", summary.size, 1),
+    )  # fmt: skip
+    world.forge_list({f"{LIST}.head.json": head.to_bytes(), head.full_path: full, f"{LIST}.delta-1-2.zst": step})
+    assert world.fetch().head.version == 2
+
+
+def test_a_version_that_only_guards_would_refuse_keeps_no_later_one_out(world: World) -> None:
+    crowded = [make_entry("a.com", f"{at:016d}", "exact" if at % 2 else "subtree") for at in range(17)]
     many, few = ([entry.line() for entry in document.in_order(entries)] for entries in (crowded, crowded[:9]))
     republish(world, lambda head: replace(head, version=2), many)
     assert world.fetch().head.version == 2
