@@ -226,8 +226,8 @@ class Register:
                 if applied is not None and whole_again(self._source(name), self.places, applied):
                     say.warning("the document of list %s was damaged, and is made again", name)
                     found = True
-            except VerifyError as error:  # of this machine: the document may be whole
-                trouble = str(error)
+            except VerifyError:  # it cannot be read for now: what is known of it stays so
+                continue
             except (StateError, OSError) as error:
                 trouble = f"{why(error)}: restore it from a backup (docs/alarms.md says what to do without one)"
             self._alarm(f"document {name}", trouble)

@@ -59,6 +59,8 @@ def test_what_cannot_be_read_for_now_is_no_damage(world: World) -> None:
     with no_descriptor_left(), pytest.raises(VerifyError, match="Too many open files") as refusal:
         damage_of(path, applied.entries, applied.state)
     assert refusal.value.reason == "storage"
+    with no_descriptor_left():
+        assert not world.register.whole_again(["gambling"])
     assert damage_of(path, applied.entries, applied.state) is None
     path.unlink()
     assert damage_of(path) == f"{path} is gone"
