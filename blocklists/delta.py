@@ -234,12 +234,6 @@ def order(line: bytes) -> Order:
     return b"\0".join(name.split(b".")[::-1]), match, reference
 
 
-def bond(line: bytes) -> tuple[str, str, str]:
-    """Name, match and basis of a canonical line, without parsing it: what its reference is bound to for ever."""
-    basis, match, name, _ = fields(line)
-    return name.decode("ascii"), match.decode("ascii"), basis.decode("ascii")
-
-
 def basis(line: bytes) -> str:
     """The basis of a canonical line, without parsing it."""
     return line[_BASIS : line.find(b'"', _BASIS)].decode("ascii")

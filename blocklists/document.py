@@ -162,13 +162,19 @@ def check(
     return found
 
 
+MACHINE = frozenset({"unreadable", "unwritable", "memory", "internal"})
+"""Kinds of the core's errors that speak of this machine, and not of a document."""
+
+
 @contextmanager
 def translated(other: type[DocumentError] = DocumentError) -> Iterator[None]:
     """The core's refusals of documents and steps as DocumentError (`other`, but of what is too large), those of a
-    reference as VerifyError."""
+    reference as VerifyError, trouble of this machine as VerifyError `storage`."""
     try:
         yield
     except _core.ListError as error:
+        if error.kind in MACHINE:
+            raise VerifyError("storage", str(error)) from None
         if error.kind == "reference-reuse":
             raise VerifyError(error.kind, str(error)) from None
         if error.kind == "too-large":

@@ -49,6 +49,7 @@ def why(error: Exception, of: Path | str | None = None) -> str:
     """The reason as part of a sentence: the system's words without its number, and the file where the sentence does not
     name it already (`of`)."""
     if not isinstance(error, OSError) or not error.strerror or _CONNECT.search(str(error)):
-        return _CONNECT.sub(lambda found: os.strerror(int(found[1])), str(error)) or type(error).__name__
+        text = _CONNECT.sub(lambda found: os.strerror(int(found[1])), str(error)) or type(error).__name__
+        return text if of is None else text.removeprefix(f"{of}: ")
     files = [str(file) for file in (error.filename, error.filename2) if file is not None]
     return error.strerror if files in ([], [str(of)]) else f"{error.strerror}: {' -> '.join(files)}"

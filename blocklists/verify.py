@@ -186,7 +186,7 @@ def refresh_from(
         newest, arrived = _newest_relief(client, state, name, before), None
         there = before is not None and before.lines.exists()
         if before is not None and there:
-            arrived = newest.applied(before, before.lines, before.head.full_size, same=True, near=near)
+            arrived = newest.applied_before(before, near)
             if arrived is not None and arrived != before.relief:
                 _keep_relief(state, arrived, newest.by)
         head, head_bytes = _fetch_head(client, state, name, before)
@@ -291,10 +291,13 @@ def _proving(before: Seen | None) -> Iterator[None]:
 
 
 def _prove(verified: Verified | Seen) -> None:
-    """Raise VerifyError `storage` where a document is damaged that is kept here. It goes, and is fetched again."""
+    """Raise VerifyError `storage` where a document is gone or damaged that is kept here: then it goes, and is fetched
+    again. One that cannot be read for now stays."""
+    if not verified.lines.exists():
+        raise VerifyError("storage", f"{verified.lines} is gone", hint=AGAIN)
     try:
         document.check_state(verified.lines, expected=verified.head.summary())
-    except (OSError, DocumentError) as error:
+    except DocumentError as error:
         verified.lines.unlink(missing_ok=True)
         raise VerifyError("storage", f"{verified.lines}: {why(error, verified.lines)}", hint=AGAIN) from None
 
@@ -449,6 +452,15 @@ class _Newest:
     ) -> Relief | None:  # fmt: skip
         known = before.relief if before else None
         return relief_rules.applied(self.relief, known, lines, size, same=same, near=near)
+
+    def applied_before(self, before: Seen, near: Collection[str]) -> Relief | None:
+        """To the document that is kept here. One that was signed as it is and has no lines keeps out neither a
+        withdrawal nor a later version: every reference counts there."""
+        try:
+            return self.applied(before, before.lines, before.head.full_size, same=True, near=near)
+        except DocumentError:
+            _prove(before)
+            return self.applied(before, None, 0)
 
 
 def _newest_relief(client: Client, state: Path, name: str, before: Seen | None) -> _Newest:

@@ -287,17 +287,21 @@ def propose(
                 about, targets=_next_targets(current, name, files, now), relief=_next_relief(current, now),
                 head=head.to_bytes(), full=made.full, delta=made.delta, names=made.names,
             )  # fmt: skip
-        draft, step, delta_bytes = desk.folder / "drafts" / f"{name}-{version}.zst", None, None
-        part = draft.with_name(f"{draft.stem}.delta.zst") if before else None
+        draft, delta_bytes = desk.folder / "drafts" / f"{name}-{version}.zst", None
+        part = draft.with_name(f"{draft.stem}.delta.zst")
         old, marks = desk.before(before) if before else None, draft.with_suffix(".marks")
-        with durable.replaced(draft) as new:
-            summary, delta_size, sha256 = delta.stepped(old, steps, new, delta=part, marks=marks)
-        del steps  # the names of an import go before their document is read
+        try:
+            with durable.replaced(draft) as new:
+                written = delta.stepped(old, steps, new, delta=part if before else None, marks=marks)
+            del steps  # the names of an import go before their document is read
+            if before is not None:
+                delta_bytes = part.read_bytes()
+        finally:
+            part.unlink(missing_ok=True)
+        summary, delta_size, sha256 = written
+        step = Delta(delta_path(name, version), delta_size, version - 1) if before else None
         desk.keep_marks(marks, sha256)
         draft = draft.replace(draft.with_name(f"{sha256}.zst"))
-        if part is not None:
-            step, delta_bytes = Delta(delta_path(name, version), delta_size, version - 1), part.read_bytes()
-            part.unlink()
         head = Head(
             list=name, version=version, entries=summary.entries, state=summary.state, issuer=desk.issuer, bases=bases,
             full_path=full_path(name, version), full_size=summary.size, delta=step,

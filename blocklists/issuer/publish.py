@@ -241,11 +241,15 @@ def _draft(desk: Desk, info: TargetFile, request: Request, head: Head) -> Path:
         if before is None or request.delta is None or head.delta is None:
             raise PublishError(f"the document of {head.list} {head.version} is not here")
         step = draft.with_name("step.zst")
-        step.write_bytes(request.delta)
-        with durable.replaced(draft) as new:
-            made = delta.stepped(desk.before(before), (step, head.delta.size), new, marks=draft.with_suffix(".marks"))
+        try:
+            step.write_bytes(request.delta)
+            with durable.replaced(draft) as new:
+                made = delta.stepped(
+                    desk.before(before), (step, head.delta.size), new, marks=draft.with_suffix(".marks")
+                )
+        finally:
+            step.unlink(missing_ok=True)
         desk.keep_marks(draft.with_suffix(".marks"), made.sha256)
-        step.unlink()
     try:
         with draft.open("rb") as file:
             info.verify_length_and_hashes(file)

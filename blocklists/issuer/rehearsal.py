@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from blocklists.delta import bond
+from blocklists.delta import fields
 from blocklists.entry import as_text, parse
 from blocklists.importers import formats
 from blocklists.importers.intake import Candidate, Intake
@@ -98,7 +98,7 @@ class Rehearsal:
         first = next((parse(line) for line in self.desk.listing(published).lines()), None) if published else None
         gone = []
         if published and going:
-            gone = [line for line in self.desk.listing(published).lines() if bond(line)[0] in going]
+            gone = [line for line in self.desk.listing(published).lines() if fields(line)[2].decode("ascii") in going]
         candidates = [Candidate(number, listed, match) for number, listed in enumerate(add, 1)]
         terms = self._terms(
             basis or (first.basis if first else ""), category or (first.category if first else ""), days

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from blocklists import delta, durable
 from blocklists.counted import counted
-from blocklists.document import MAX_SIZE, read_lines, write_lines
+from blocklists.document import MACHINE, MAX_SIZE, read_lines, write_lines
 from blocklists.entry import Entry, parse
 from blocklists.errors import VerifyError
 from blocklists.relief import entries_among
@@ -165,7 +165,7 @@ def examine(
             rekeyed=rekeyed,
         )
     except _core.ListError as error:
-        raise VerifyError(error.kind, str(error)) from error
+        raise VerifyError("storage" if error.kind in MACHINE else error.kind, str(error)) from error
     except SealError as error:
         raise VerifyError(error.reason, str(error), hint=error.hint) from error
     finally:

@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -224,6 +225,8 @@ class Register:
                 if applied is not None and whole_again(self._source(name), self.places, applied):
                     say.warning("the document of list %s was damaged, and is made again", name)
                     found = True
+            except VerifyError:  # it cannot be read for now: what is known of it stays so
+                continue
             except (StateError, OSError) as error:
                 trouble = f"{why(error)}: restore it from a backup (docs/alarms.md says what to do without one)"
             self._alarm(f"document {name}", trouble)
@@ -233,9 +236,10 @@ class Register:
                 self._damaged[name] = trouble
             if held is not None and held.document is not None:
                 where = self.places.list(name).applied / held.document
-                if damage_of(where) is not None:
-                    where.unlink(missing_ok=True)  # nothing waits for it; with the next refresh it is written again
-                    self._lists[name], found = replace(state, judged=""), True
+                with suppress(VerifyError):  # what cannot be read for now stays
+                    if damage_of(where) is not None:
+                        where.unlink(missing_ok=True)  # nothing waits for it; with the next refresh it is written again
+                        self._lists[name], found = replace(state, judged=""), True
         return found
 
     def _damage(self, name: str, error: VerifyError) -> VerifyError:

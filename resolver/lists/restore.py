@@ -47,7 +47,7 @@ def restored(source: ListSource, places: Places) -> Applied:
 
 def whole_again(source: ListSource, places: Places, applied: Applied) -> bool:
     """Make the document again that is applied, where it is damaged or gone; whether it was. `StateError` where nothing
-    has it any more, `OSError` where it cannot be written."""
+    has it any more, `VerifyError` or `OSError` where it cannot be read or written."""
     path = places.list(source.name).applied / applied.document
     damage = damage_of(path, applied.entries, applied.state if applied.less is None else None)
     if damage is None:
@@ -65,7 +65,10 @@ def whole_again(source: ListSource, places: Places, applied: Applied) -> bool:
 
 
 def damage_of(path: Path, entries: int | None = None, state: str | None = None) -> str | None:
-    """Why this is no whole document, or not the one that has so many entries and that state hash, where known."""
+    """Why this is no whole document, or not the one that has so many entries and that state hash, where known.
+    `VerifyError` where this machine cannot tell."""
+    if not path.exists():
+        return f"{path} is gone"
     try:
         with document.translated():
             found, _, came = _core.summary(path, size=document.MAX_SIZE)

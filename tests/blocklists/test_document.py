@@ -22,6 +22,7 @@ from blocklists.head import Delta, Head, HeadError, Relief, Suspension
 from blocklists.sealed.lines import seal_all
 from resolver._core import check_bonds
 from tests.rigs.issuer_world import BASIS, ISSUER, make_entry
+from tests.rigs.limits import no_descriptor_left
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,8 +175,8 @@ def test_fields_are_read_from_a_line_without_parsing_it_even_with_text_that_look
     for number in range(200):
         impact = rng.choice([None, '"name":"evil.example"', '","match":"exact","name":"x"', "\\", 'ü"match":"'])
         entry = make_entry(f"n{number}.example", f"{number:016d}", impact=impact)
-        assert delta.bond(entry.line()) == (entry.name, entry.match, entry.basis)
-        assert delta.reference(entry.line()) == entry.reference
+        fields = entry.basis, entry.match, entry.name, entry.reference
+        assert delta.fields(entry.line()) == tuple(field.encode() for field in fields)
         assert delta.order(entry.line())[0].decode() == entry.order()[0]
 
 
@@ -251,6 +252,27 @@ def test_what_is_wrong_is_taken_neither_by_step_nor_whole_and_keeps_nothing_out(
     before = Before(tmp_path / "right", kept["right"].size, kept["right"].state)
     with pytest.raises(delta.DeltaError, match=r"line 1: |not a canonical line"):
         delta.apply(before, tmp_path / "step", step.size, tmp_path / "new", kept["wrong"], marks=tmp_path / "marks")
+
+
+@pytest.mark.parametrize("wrong", [b"no line feed", b"x" * 5000 + b"\n" + b"y" * 300_000 + b"\n"], ids=["end", "long"])
+def test_an_old_document_without_lines_keeps_nothing_out_and_a_new_one_is_refused(tmp_path: Path, wrong: bytes) -> None:
+    right = [make_entry(name, at * 16).line() for name, at in (("a.com", "5"), ("b.com", "6"), ("c.com", "7"))]
+    other = make_entry("a.net", "5" * 16).line()
+    texts = {"wrong": [right[0], wrong], "right": right, "other": [*right[1:], other]}
+    kept = {name: (tmp_path / name, document.write_lines(tmp_path / name, text).size) for name, text in texts.items()}
+    check_bonds(kept["wrong"], kept["right"], sealed=False)
+    with pytest.raises(VerifyError, match="stood for another"), document.translated():
+        check_bonds(kept["wrong"], kept["other"], sealed=False)  # what comes before is bound
+    with pytest.raises(DocumentError, match="line 2: "), document.translated():
+        check_bonds(kept["right"], kept["wrong"], sealed=False)
+
+
+def test_trouble_of_this_machine_is_not_said_of_the_document(tmp_path: Path) -> None:
+    path, summary = written(tmp_path)
+    with pytest.raises(VerifyError, match="Too many open files") as refusal, no_descriptor_left():
+        document.check_state(path, expected=summary)
+    assert refusal.value.reason == "storage"
+    document.check_state(path, expected=summary)
 
 
 def test_a_reference_that_stood_twice_was_bound_to_nothing(tmp_path: Path) -> None:

@@ -235,6 +235,19 @@ def test_no_request_is_made_where_nothing_changes_or_the_ground_is_unknown(world
         propose.propose(desk, LIST, steps, now=world.now, author="a", note="")
 
 
+def test_a_change_that_cannot_be_leaves_nothing_at_the_desk(world: World) -> None:
+    desk = world.rehearsal.desk
+    before = sorted((desk.folder / "drafts").iterdir())
+    crowd = propose.changes([], [make_entry("crowd.example", f"{at:016d}") for at in range(17)])
+    with pytest.raises(BlocklistError, match=r"crowd\.example has more than 16 entries"):
+        propose.propose(desk, LIST, crowd, now=world.now, author="a", note="")
+    with pytest.raises(BlocklistError, match="not there"):
+        propose.propose(
+            desk, LIST, propose.changes([make_entry("x.example").line()], []), now=world.now, author="a", note=""
+        )
+    assert sorted((desk.folder / "drafts").iterdir()) == before
+
+
 # -- requests that lie -------------------------------------------------------------------------------------------------
 
 

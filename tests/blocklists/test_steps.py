@@ -20,6 +20,7 @@ from blocklists.admissible import everywhere
 from blocklists.delta import Before, Made
 from blocklists.document import Summary
 from blocklists.entry import MATCHES, Entry, is_name, references
+from blocklists.errors import VerifyError
 from blocklists.importers import domains, formats
 from blocklists.importers.intake import Candidate, Intake, gathered
 from resolver import _core
@@ -43,6 +44,10 @@ def written(path: Path, lines: Iterable[bytes]) -> Before:
 def lines_of(chosen: Iterable[str], **fields: str) -> list[bytes]:
     entries = [entry(name, 256 * ord(name[0]) + ord(name[2]), **fields) for name in chosen]  # type: ignore[arg-type]
     return [one.line() for one in sorted(entries, key=Entry.order)]
+
+
+def name_of(line: bytes) -> str:
+    return delta.fields(line)[2].decode()
 
 
 def octets_of(path: Path) -> bytes:
@@ -130,7 +135,7 @@ def test_one_name_more_has_one_frame_written_again_and_leads_to_the_same_file_as
 ) -> None:
     lines = octets_of(long[0]).splitlines(keepends=True)
     for at in (0, len(lines) // 2, len(lines) - 1):
-        more = entry(f"zzz.{delta.bond(lines[at])[0]}", at).line()  # the next line
+        more = entry(f"zzz.{name_of(lines[at])}", at).line()  # the next line
         summary, *_ = delta.stepped(long, _core.Steps([(delta.ADDED, more)]), tmp_path / "new")
         before, now = frames(long[0]), frames(tmp_path / "new")
         assert len(now) == len(before) >= 3
@@ -177,7 +182,7 @@ def test_a_document_of_one_long_frame_as_it_was_written_before_takes_the_same_st
 def test_lines_are_found_by_name_and_by_reference_wherever_frames_end(long: Before, tmp_path: Path) -> None:
     lines = octets_of(long[0]).splitlines(keepends=True)
     chosen = [lines[0], lines[40_000], lines[-1], *frames_end(long[0], lines)]
-    listed = [delta.bond(line)[0] for line in chosen]
+    listed = [name_of(line) for line in chosen]
     expected = sorted(set(chosen), key=delta.order)
     cut = tmp_path / "cut"  # frames that end in the middle of lines, as another program may write them
     whole = b"".join(lines)
@@ -207,10 +212,10 @@ def frames_end(path: Path, lines: list[bytes]) -> Iterable[bytes]:
 
 @pytest.mark.parametrize("names", [10, 100_000])
 def test_a_disk_that_is_full_is_said_whenever_it_is_noticed(marked: Before, names: int) -> None:
-    with pytest.raises(delta.DeltaError, match=r"/dev/full: No space left on device"):
+    with pytest.raises(VerifyError, match=r"/dev/full: No space left on device"):
         delta.stepped(None, drawn(invented(names)), Path("/dev/full"))
     for marks in (None, marked.marks):
-        with pytest.raises(delta.DeltaError, match=r"/dev/full: No space left on device"):
+        with pytest.raises(VerifyError, match=r"/dev/full: No space left on device"):
             delta.stepped(
                 marked._replace(marks=marks), _core.Steps([(delta.ADDED, entry("a.a", 1).line())]), Path("/dev/full")
             )
@@ -232,7 +237,7 @@ def test_with_marks_a_step_leads_to_the_same_files_and_to_the_marks_of_the_new_d
 ) -> None:
     lines = octets_of(marked.path).splitlines(keepends=True)
     gone = [(delta.REMOVED, lines[at]) for at in places]
-    come = [(delta.ADDED, entry(f"zzz.{delta.bond(lines[at])[0]}", at).line()) for at in places]
+    come = [(delta.ADDED, entry(f"zzz.{name_of(lines[at])}", at).line()) for at in places]
     steps = _core.Steps(sorted([*gone, *come], key=lambda one: (delta.order(one[1]), one[0] == delta.ADDED)))
     made = delta.stepped(marked, steps, tmp_path / "new", marks=tmp_path / "new.marks")
     assert made == delta.stepped(marked._replace(marks=None), steps, tmp_path / "other")
@@ -372,7 +377,7 @@ def test_odd_frames_are_read_and_have_few_marks(long: Before, tmp_path: Path) ->
         assert delta.stepped(
             Before(path, long.size, long.state, marks), step, tmp_path / "new", same_as=same_as
         ).summary == expected  # fmt: skip
-        name = delta.bond(whole[:begin].splitlines(keepends=True)[-1])[0]
+        name = name_of(whole[:begin].splitlines(keepends=True)[-1])
         assert len(_core.find(path, size=long.size, names=[name])) == 1
         reviewed = _core.review_step(tmp_path / "d", found.delta_size, impact.attention(limit=2))
         for kept in (None, marks):
@@ -425,7 +430,7 @@ def test_frames_that_end_within_lines_have_marks_too(long: Before, tmp_path: Pat
 @pytest.mark.parametrize("at", [0, 50_000, 99_999])
 def test_with_marks_a_signer_follows_a_step_to_the_same_state(marked: Before, tmp_path: Path, at: int) -> None:
     lines = octets_of(marked.path).splitlines(keepends=True)
-    come = entry(f"zzz.{delta.bond(lines[at])[0]}", 200_000 + at).line()
+    come = entry(f"zzz.{name_of(lines[at])}", 200_000 + at).line()
     made = delta.stepped(marked, _core.Steps([(delta.ADDED, come)]), tmp_path / "new", delta=tmp_path / "step")
     step = tmp_path / "step", made.delta_size
     reviewed = _core.review_step(*step, impact.attention(limit=2))
@@ -455,6 +460,52 @@ def test_with_marks_too_a_reference_that_stands_before_the_first_change_is_seen(
                 (marked.path, marked.size), step, reviewed, size=made.summary.size, bases=["order-17"], counted=False,
                 marks=marks,
             )  # fmt: skip
+
+
+@pytest.mark.parametrize("at", [0, 8, 16])
+def test_with_marks_too_the_entries_of_a_name_are_counted_that_stand_in_two_frames(
+    marked: Before, tmp_path: Path, at: int
+) -> None:
+    lines = octets_of(marked.path).splitlines(keepends=True)[:70_000]
+    crowd = sorted(entry(f"zzz.{name_of(lines[49_999])}", 200_000 + number).line() for number in range(17))
+    come = crowd.pop(at)
+    parts = [*lines[:50_000], *crowd[:8]], [*crowd[8:], *lines[50_000:]]
+    texts = [b"".join(part) for part in parts]
+    assert len(texts[0]) > 8 << 20, "so that it has a mark"
+    (tmp_path / "old").write_bytes(b"".join(map(zstandard.compress, texts)))
+    size = sum(map(len, texts))
+    _core.summary(tmp_path / "old", size=size, marks=tmp_path / "marks")
+    step = delta.write(tmp_path / "step", [(delta.ADDED, come)])
+    reviewed = _core.review_step(tmp_path / "step", step.size, impact.attention(limit=2))
+    for marks in (None, tmp_path / "marks"):
+        with pytest.raises(_core.ListError, match="more than 16 entries"):
+            _core.follow_step(
+                (tmp_path / "old", size), (tmp_path / "step", step.size), reviewed, size=2 * size, bases=["order-17"],
+                counted=False, marks=marks,
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize("others", [0, 3, 2000])
+def test_the_desk_makes_no_step_that_leaves_a_name_with_too_many_entries(tmp_path: Path, others: int) -> None:
+    before, after = ([entry(f"n{at:04}.{top}", at).line() for at in range(others)] for top in ("app", "net"))
+    crowd = sorted(entry("crowd.example", at).line() for at in range(17))
+    for at in (0, 8, 16):
+        come = crowd[at]
+        there = [line for line in crowd if line is not come]
+        old = written(tmp_path / "old", [*before, *there, *after])
+        with pytest.raises(delta.DeltaError, match=r"crowd\.example has more than 16 entries"):
+            delta.stepped(old, _core.Steps([(delta.ADDED, come)]), tmp_path / "new")
+        for gone in (there[0], there[-1]):
+            steps = sorted([(delta.REMOVED, gone), (delta.ADDED, come)], key=lambda step: delta.order(step[1]))
+            made = delta.stepped(old, _core.Steps(steps), tmp_path / "new")
+            assert made.summary.entries == 2 * others + 16
+    with pytest.raises(delta.DeltaError, match="more than 16 entries"):
+        delta.stepped(None, _core.Steps([(delta.ADDED, line) for line in crowd]), tmp_path / "new")
+    with pytest.raises(delta.DeltaError, match="more than 16 entries"):  # at both ends of what is there
+        delta.stepped(
+            written(tmp_path / "old", crowd[1:16]), _core.Steps([(delta.ADDED, crowd[0]), (delta.ADDED, crowd[16])]),
+            tmp_path / "new",
+        )  # fmt: skip
 
 
 # -- names -------------------------------------------------------------------------------------------------------------
@@ -545,7 +596,7 @@ def test_names_come_onto_a_list_as_a_dictionary_says(
     )
     gone = []
     for one in there:
-        bond = delta.bond(one.line())
+        bond = one.name, one.match, one.basis
         if one.reference in withdrawn:
             if replace or bond in wanted:
                 gone.append(one.line())

@@ -21,6 +21,7 @@ from blocklists.issuer.rehearsal import PASSPHRASE
 from blocklists.issuer.restore import restore
 from blocklists.issuer.sign import sign
 from tests.rigs.issuer_world import BASIS, LIST, NAMES, NOW, World, compressed, make_entry, respelled
+from tests.rigs.limits import no_descriptor_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +73,26 @@ def test_what_was_verified_and_then_damaged_on_disk_is_noticed_and_fetched_anew(
     with pytest.raises(VerifyError, match="damaged") as refusal:
         verify.stored(world.folder / "provider")
     assert refusal.value.reason == "storage"
+    assert str(refusal.value).count(str(verified.lines)) == 1
+    with pytest.raises(VerifyError, match="is gone"):
+        verify.stored(world.folder / "provider")
     assert world.listed(world.fetch()) == set(NAMES)
+
+
+def test_a_document_that_cannot_be_read_for_now_stays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    verified = world.fetch()
+    check_state = document.check_state
+
+    def without_a_descriptor(*args: Any, **options: Any) -> None:
+        with no_descriptor_left():
+            check_state(*args, **options)
+
+    monkeypatch.setattr(document, "check_state", without_a_descriptor)
+    with pytest.raises(VerifyError, match="Too many open files") as refusal:
+        verify.stored(world.folder / "provider")
+    assert refusal.value.reason == "storage"
+    monkeypatch.undo()
+    assert verify.stored(world.folder / "provider") == replace(verified, changed=False)
 
 
 def suspended(world: World, name: str) -> Verified:
@@ -533,6 +553,33 @@ def test_a_document_that_is_damaged_here_keeps_no_later_version_out(world: World
     assert verified.head.version == 3
     assert verified.relief is not None
     assert len(verified.relief.suspended) == 1
+
+
+WRONG = {
+    "none": [b"no line of a list\n"],
+    "end": [make_entry("dice.example").line(), make_entry("poker.example", "1" * 16).line()[:-1]],
+    "long": [b"x" * 5000 + b"\n" + b"y" * 300_000 + b"\n"],
+    "basis": [make_entry("dice.example").line().replace(b'"basis"', b'"b0sis"')],
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_first_version_that_was_wrong_keeps_no_later_version_out_nor_a_withdrawal(world: World, wrong: str) -> None:
+    republish(world, lambda head: replace(head, version=2), WRONG[wrong])
+    assert world.fetch().head.version == 2
+    put_relief(world, Relief(LIST, 1, {f"{at}" * 16: ITEM for at in range(10)}))
+    right = [make_entry("dice.example").line(), make_entry("poker.example", "1" * 16).line()]
+    republish(world, lambda head: replace(head, version=3, state="sha256:" + "0" * 64), right)
+    with pytest.raises(VerifyError) as refusal:
+        world.fetch()
+    assert refusal.value.reason == "state-hash"
+    withdrawn = verify.relief_seen(world.folder / "provider")
+    assert withdrawn is not None
+    assert {"0" * 16, "1" * 16} <= withdrawn.suspended.keys()
+    republish(world, lambda head: replace(head, version=4), right)
+    verified = world.fetch()
+    assert verified.head.version == 4
+    assert verified.relief == Relief(LIST, 1, {"0" * 16: ITEM, "1" * 16: ITEM})
 
 
 def test_a_wrong_step_is_no_reason_against_the_document(world: World) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -148,6 +150,13 @@ def test_of_a_long_list_few_changes_lead_to_the_same_state_as_a_new_document() -
 
 
 OLD = [make_entry(f"{name}.example", f"{at:016d}") for at, name in enumerate("acegi")]
+LONGER = replace(OLD[1], expires="2028-11-22T12:00:00Z")
+
+
+def prolonged(name: str) -> list[tuple[bytes, bytes]]:
+    """Of an entry under one reference, whatever its name."""
+    entry = make_entry(name, f"{7:016d}")
+    return [(delta.REMOVED, entry.line()), (delta.ADDED, replace(entry, expires=LONGER.expires).line())]
 
 
 @pytest.mark.parametrize(
@@ -167,6 +176,15 @@ OLD = [make_entry(f"{name}.example", f"{at:016d}") for at, name in enumerate("ac
         ([b"+" + make_entry("b.example", "B" * 16, basis="order-99").line()], "order-99, a basis"),
         ([b"-" + OLD[1].line(), b"+" + make_entry("d.example", OLD[1].reference).line()], "stood for another"),
         ([b"-" + OLD[1].line(), b"+" + make_entry("c.example", OLD[1].reference, "exact").line()], "line 2|another"),
+        (
+            [b"-" + OLD[1].line(), b"+" + LONGER.line(), b"+" + make_entry("d.example", OLD[1].reference).line()],
+            "0001 stood for another",
+        ),
+        (
+            [b"-" + OLD[1].line(), b"+" + LONGER.line(), b"+" + replace(LONGER, name="c.c.example").line()],
+            "0001 stood for another",
+        ),
+        ([sign + line for at in "ab" for sign, line in prolonged(f"{at}.example")], "0007 stands twice"),
         ([b"*" + make_entry("b.example", "B" * 16).line()], "neither a line that goes"),
         ([b"+" + make_entry("b.example", "B" * 16).line().upper()], "not a canonical line"),
         ([b"\n"], "neither a line that goes"),
@@ -200,3 +218,49 @@ def test_more_entries_of_one_name_than_any_provider_takes_are_refused() -> None:
     step, summary = stored(b"+" + make_entry("a.example", f"{at:016d}").line() for at in range(17))
     with pytest.raises(_core.ListError, match="more than 16 entries"):
         _core.review_step(step.path, summary.size, impact.attention(limit=2))
+
+
+def leads(old: Sequence[bytes], steps: Sequence[bytes], more: bytes = b"") -> document.Summary:
+    """What a step leads to; `more` comes after the old document in its file."""
+    (before, was), (step, summary) = stored(old), stored(steps)
+    before.path.write_bytes(before.path.read_bytes() + more)
+    reviewed = _core.review_step(step.path, summary.size, impact.attention(limit=2))
+    found = _core.follow_step(
+        (before.path, was.size), (step.path, summary.size), reviewed, size=1 << 32, bases=["order-17"], counted=False
+    )
+    return document.Summary(found.entries, found.size, found.state)
+
+
+@pytest.mark.parametrize("others", [0, 5, 4000])
+@pytest.mark.parametrize("at", [0, 8, 16])
+def test_one_entry_more_than_any_provider_takes_is_refused_wherever_it_comes(others: int, at: int) -> None:
+    before, after = (
+        [make_entry(f"n{number:04}.{top}", f"{number:015d}{top[0].upper()}") for number in range(others)]
+        for top in ("app", "net")
+    )
+    crowd = [make_entry("crowd.example", f"{number:016d}") for number in range(17)]
+    come = crowd.pop(at)
+    others_too = [b"+" + make_entry("a.app", "B" * 16).line(), b"+" + make_entry("zzz.net", "C" * 16).line()]
+    step = [others_too[0], b"+" + come.line(), others_too[1]]
+    with pytest.raises(_core.ListError, match=r"crowd\.example has more than 16 entries"):
+        leads(lines_of([*before, *crowd, *after]), step)
+    # one that goes makes room, whichever comes first
+    for gone in (crowd[0], crowd[-1]):
+        changes = sorted(((delta.order(one.line()), sign + one.line()) for sign, one in ((b"-", gone), (b"+", come))))
+        new = lines_of(sorted([*before, *(one for one in crowd if one is not gone), come, *after], key=Entry.order))
+        assert leads(lines_of([*before, *crowd, *after]), [line for _, line in changes]) == document.summarise(new)
+
+
+def test_a_name_in_which_nothing_changes_is_not_judged_again() -> None:
+    crowd = [make_entry("crowd.example", f"{number:016d}").line() for number in range(17)]
+    come = make_entry("a.crowd.example", "B" * 16).line(), make_entry("b.app", "C" * 16).line()
+    steps = [b"+" + come[1], b"+" + come[0]]
+    assert leads(crowd, steps) == document.summarise([come[1], *crowd, come[0]])
+
+
+@pytest.mark.parametrize("more", [b"x", zstandard.ZstdCompressor().compress(b"x\n")])
+def test_what_comes_after_the_old_document_in_its_file_is_refused(more: bytes) -> None:
+    step = [b"+" + make_entry("z.example", "B" * 16).line()]
+    assert leads(lines_of(OLD), step).entries == 6
+    with pytest.raises(_core.ListError, match=r"not a whole zstd file|more octets"):
+        leads(lines_of(OLD), step, more)

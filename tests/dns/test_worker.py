@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import itertools
 import json
 import os
 import re
-import resource
 import signal
 import socket
 import time
@@ -41,13 +39,14 @@ from tests.rigs.dns_host import (
     wait_until,
     written,
 )
+from tests.rigs.limits import no_descriptor_left
 from tests.rigs.list_documents import entry
 from tests.rigs.lists_world import settings
 from tests.rigs.streams import Streams
 from tests.rigs.upstream import honest, upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from resolver._core import Source
     from tests.rigs.dns_host import Address
@@ -338,19 +337,6 @@ def test_what_no_descriptor_was_left_to_read_is_read_once_there_is_one(
 def is_stopped(answer: bytes | bool) -> bool:
     """It is an answer, and no failure to relay."""
     return isinstance(answer, bytes) and answer[3] & 15 != 2
-
-
-@contextlib.contextmanager
-def no_descriptor_left() -> Iterator[None]:
-    """In this process."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    free = os.dup(0)
-    os.close(free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def _source(folder: Path, name: str, action: Literal["stop-page", "monitor"]) -> Source:

@@ -14,8 +14,10 @@ from resolver import _core
 from resolver.lists import activate
 from resolver.lists.decide import ApprovalError
 from resolver.lists.everywhere import Word
+from resolver.lists.restore import damage_of
 from resolver.lists.stages import Verdict
 from resolver.policy.description import FORMAT
+from tests.rigs.limits import no_descriptor_left
 from tests.rigs.lists_world import BASIS, World, make_entry
 
 if TYPE_CHECKING:
@@ -48,6 +50,20 @@ def test_one_name_more_and_one_less_are_active_together(world: World) -> None:
     world.take(1, ["a.example", "b.example"])
     world.take(2, ["a.example", "c.example"])
     assert [world.active(name) for name in ("a.example", "b.example", "c.example")] == [["gambling"], [], ["gambling"]]
+
+
+def test_what_cannot_be_read_for_now_is_no_damage(world: World) -> None:
+    world.take(1, ["a.example"])
+    applied = world.register.applied["gambling"]
+    path = world.config.places.list("gambling").applied / applied.document
+    with no_descriptor_left(), pytest.raises(VerifyError, match="Too many open files") as refusal:
+        damage_of(path, applied.entries, applied.state)
+    assert refusal.value.reason == "storage"
+    with no_descriptor_left():
+        assert not world.register.whole_again(["gambling"])
+    assert damage_of(path, applied.entries, applied.state) is None
+    path.unlink()
+    assert damage_of(path) == f"{path} is gone"
 
 
 def test_five_hundred_removals_with_one_bad_addition_are_five_hundred_removals(world: World) -> None:

@@ -7,6 +7,7 @@ ENOSPC: the same branch, without a right to mount. Sockets, and maps of files th
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import subprocess
 import tempfile
@@ -35,6 +36,15 @@ def limited(what: int, most: int, *pids: int) -> Iterator[None]:
         for pid, limits in before.items():
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(pid, what, limits)
+
+
+@contextlib.contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """In this process."""
+    free = os.dup(0)
+    os.close(free)
+    with limited(resource.RLIMIT_NOFILE, free, os.getpid()):
+        yield
 
 
 def descriptors(pid: int) -> int:

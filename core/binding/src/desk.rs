@@ -150,7 +150,7 @@ fn wanted(
     Arc::make_mut(&mut names.inner).settle();
     let names = Arc::clone(&names.inner);
     let wanted = detached(py, || {
-        let mut wanted = Wanted::new(names, kinds);
+        let mut wanted = Wanted::new(names, kinds)?;
         if let Some((path, size)) = &document {
             wanted.meet(path, *size, &withdrawn, replace)?;
         }

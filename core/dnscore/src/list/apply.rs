@@ -8,18 +8,20 @@
 //! the first change are taken over and not looked into; frames after it are hashed, and taken over. Where this machine has
 //! the new document already, the lines were hashed once: a frame that both have, after the same lines, is not looked into.
 //! A reference that goes comes back with its name, match and basis, or not at all. Lines that come in a delta file are
-//! canonical.
+//! canonical. A step that is made here leaves no name with too many entries, as far as they stand in one frame: who signs it
+//! counts all of them.
 
 use std::path::Path;
 
 use super::bonds::Bonds;
-use super::change::{Change, Sign, place_of};
+use super::change::{Change, Sign, name_of, place_of};
+use super::crowd::Crowd;
 use super::entry::Form;
 use super::find::{cut_short, each_line, first_place};
 use super::frames::{Frames, LARGEST, Piece};
-use super::lines::{Lines, marks_of, whole_lines};
+use super::lines::{Lines, lines_of, marks_of, whole_lines};
 use super::marks::{Mark, Marks, Summary};
-use super::steps::{Steps, Walk, no_change};
+use super::steps::{Steps, Walk, missing, no_change};
 use super::types::ListError;
 use super::written::Writer;
 
@@ -113,19 +115,20 @@ fn merged(
     step: Origin<'_>,
     made: Made<'_>,
 ) -> Result<Written, ListError> {
-    let (changes, bonds) = match step {
+    let (changes, bonds, crowd) = match step {
         Origin::Made(steps) => {
             let mut bonds = Bonds::new(Form::Named, false);
             steps.gone().for_each(|line| bonds.goes(line));
-            (Walk::of(steps)?, bonds)
+            (Walk::of(steps)?, bonds, Some(Crowd::default()))
         }
-        Origin::File(path, size) => (Walk::read(path, size)?, judged(path, size, Form::of(made.sealed))?),
+        Origin::File(path, size) => (Walk::read(path, size)?, judged(path, size, Form::of(made.sealed))?, None),
     };
     let delta = made.delta.map(|path| Writer::create(path, PUBLISHED, u64::MAX)).transpose()?;
     let new = Writer::create(made.new, made.level, made.limit)?;
     let same_as =
         same_as.map(|(path, marks)| Frames::open(path, made.limit).map(|frames| (frames, marks))).transpose()?;
-    let mut merge = Merge { changes, bonds, new, delta, same: true, same_as, rest: Vec::new(), last: Vec::new() };
+    let mut merge =
+        Merge { changes, bonds, crowd, new, delta, same: true, same_as, rest: Vec::new(), last: Vec::new() };
     if let Some((old, marks)) = old {
         check(old, marks)?;
         merge.document(old.path, marks)?;
@@ -177,6 +180,8 @@ const PUBLISHED: i32 = 6;
 struct Merge<'s> {
     changes: Walk<'s>,
     bonds: Bonds,
+    /// Where the step is made here.
+    crowd: Option<Crowd>,
     new: Writer,
     delta: Option<Writer>,
     /// So far the new lines are the old ones.
@@ -267,6 +272,10 @@ impl Merge<'_> {
         {
             let here = first_from(text, at, &change.place, &mut place)?;
             self.new.write(&text[at..here])?;
+            if let Some(crowd) = &mut self.crowd {
+                crowd.look_at(name_of(&change.place));
+                crowd.pass(from_last(&text[at..here]))?;
+            }
             at = here;
             if change.sign == Sign::Removed {
                 if !text[here..].starts_with(&change.line) {
@@ -275,6 +284,19 @@ impl Merge<'_> {
                 at += change.line.len();
             }
             self.step()?;
+            let goes_on = |next: &Change, crowd: &Crowd| touched(next, &self.last) && crowd.is_at(name_of(&next.place));
+            if let Some(crowd) = &mut self.crowd
+                && !self.changes.next.as_ref().is_some_and(|next| goes_on(next, crowd))
+            {
+                crowd.pass(lines_of(&text[at..]))?;
+            }
+        }
+        if let Some(crowd) = &mut self.crowd
+            && let Some(next) = &self.changes.next
+            && !crowd.is_at(name_of(&next.place))
+        {
+            crowd.look_at(name_of(&next.place));
+            crowd.pass(from_last(&text[at..]))?;
         }
         self.new.write(&text[at..])
     }
@@ -282,6 +304,9 @@ impl Merge<'_> {
     /// Writes the next change.
     fn step(&mut self) -> Result<(), ListError> {
         if let Some(change) = &self.changes.next {
+            if let Some(crowd) = &mut self.crowd {
+                crowd.changes(name_of(&change.place), change.sign)?;
+            }
             if change.sign == Sign::Added {
                 if !self.bonds.is_empty() {
                     let bond = self.bonds.comes(0, &change.line)?;
@@ -309,8 +334,9 @@ pub fn summary(document: &Path, size: u64, marks: Option<&Path>) -> Result<Summa
     Ok(found.summary())
 }
 
-fn missing() -> ListError {
-    ListError::new("delta", "a line that is to go is not there")
+/// Whole lines, the last one first, without their line feeds.
+fn from_last(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.rsplit(|&byte| byte == b'\n').skip(1)
 }
 
 /// Where the first line from `start` on begins whose place is not below `wanted`; both are where lines begin.
@@ -348,7 +374,7 @@ fn first_from(text: &[u8], mut start: usize, wanted: &[u8], place: &mut Vec<u8>)
 /// Write to `output` the step from nothing to a document of at most `size` octets. The caller makes it durable.
 ///
 /// # Errors
-/// The document cannot be read, or holds what is no canonical line; the file cannot be written.
+/// The document cannot be read, or ends within a line; the file cannot be written.
 pub fn first_step(document: &Path, size: u64, output: &Path, level: i32) -> Result<(), ListError> {
     let mut step = Writer::create(output, level, u64::MAX)?;
     let mut change = Vec::new();

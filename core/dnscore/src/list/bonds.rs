@@ -7,7 +7,8 @@
 //! Rules
 //! - A line that comes is canonical, and of the list's form: one that has a name after all is refused without it.
 //! - A line that goes need not be: what nobody would take today was bound to nothing, nor was a reference that stood twice.
-//!   An old document that is wrong never keeps a right one out.
+//!   An old document that is wrong never keeps a right one out; what comes in it after the end of its lines is bound to
+//!   nothing either.
 //! - Under another names' key the digests of a sealed list say nothing of each other. There match and basis are compared
 //!   alone.
 
@@ -112,4 +113,9 @@ pub fn check_bonds(old: (&Path, u64), new: (&Path, u64), sealed: bool, rekeyed: 
 pub(crate) fn reused(reference: &Reference) -> ListError {
     let reference = String::from_utf8_lossy(&encode_reference(reference)).into_owned();
     ListError::new("reference-reuse", format!("reference {reference} stood for another entry"))
+}
+
+pub(crate) fn twice(reference: &Reference) -> ListError {
+    let reference = String::from_utf8_lossy(&encode_reference(reference)).into_owned();
+    ListError::new("reference-twice", format!("reference {reference} stands twice"))
 }

@@ -93,7 +93,11 @@ fn after<'l>(line: &'l [u8], part: &[u8]) -> Option<&'l [u8]> {
 }
 
 fn until_quote(text: &[u8]) -> Option<&[u8]> {
-    text.iter().position(|&byte| byte == b'"').map(|end| &text[..end])
+    until(text, b'"')
+}
+
+fn until(text: &[u8], octet: u8) -> Option<&[u8]> {
+    text.iter().position(|&byte| byte == octet).map(|end| &text[..end])
 }
 
 /// Makes `place` the place of a line.
@@ -103,6 +107,11 @@ pub(crate) fn place_of(line: &[u8], place: &mut Vec<u8>) -> Result<(), ListError
     key::from_name(name, place);
     end_place(place, matching, reference);
     Ok(())
+}
+
+/// The key of the name in a place.
+pub(crate) fn name_of(place: &[u8]) -> &[u8] {
+    until(place, END).unwrap_or(place)
 }
 
 /// Adds match and reference to the key of a name.

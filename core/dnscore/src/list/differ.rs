@@ -2,7 +2,8 @@
 //!
 //! Enters: an old document and a new one. Leaves: each line that goes and each that comes, in their common order. Lines that
 //! both have next, letter by letter, are passed over at once, and no line is judged: one that is not canonical stands before
-//! all others. Memory: a few chunks.
+//! all others. What is no line any more, because it is too long or has no end, ends the old document: from there on nothing of
+//! it goes. Of the new one it is an error. Memory: a few chunks.
 
 use std::cmp::Ordering;
 use std::path::Path;
@@ -20,7 +21,7 @@ pub(crate) fn differ(
     new: (&Path, u64),
     mut visit: impl FnMut(Sign, u64, &[u8]) -> Result<(), ListError>,
 ) -> Result<(), ListError> {
-    let (mut before, mut after) = (Side::open(old)?, Side::open(new)?);
+    let (mut before, mut after) = (Side::open(old, true)?, Side::open(new, false)?);
     while before.number > 0 || after.number > 0 {
         match before.order(&mut after) {
             Ordering::Equal => {
@@ -43,6 +44,8 @@ pub(crate) fn differ(
 
 /// A document while it is read.
 struct Side {
+    /// It is the old one.
+    old: bool,
     lines: Lines,
     line: Vec<u8>,
     /// Of the line; 0 after the last.
@@ -52,8 +55,8 @@ struct Side {
 }
 
 impl Side {
-    fn open((path, size): (&Path, u64)) -> Result<Self, ListError> {
-        let mut side = Self { lines: Lines::open(path, size, false)?, line: Vec::new(), number: 0, place: None };
+    fn open((path, size): (&Path, u64), old: bool) -> Result<Self, ListError> {
+        let mut side = Self { old, lines: Lines::open(path, size, false)?, line: Vec::new(), number: 0, place: None };
         side.advance()?;
         Ok(side)
     }
@@ -61,9 +64,14 @@ impl Side {
     fn advance(&mut self) -> Result<(), ListError> {
         (self.number, self.place) = (0, None);
         self.line.clear();
-        if let Some((number, line)) = self.lines.next()? {
-            self.number = number;
-            self.line.extend_from_slice(line);
+        match self.lines.next() {
+            Ok(Some((number, line))) => {
+                self.number = number;
+                self.line.extend_from_slice(line);
+            }
+            Ok(None) => {}
+            Err(error) if self.old && error.kind == "malformed" => {}
+            Err(error) => return Err(error),
         }
         Ok(())
     }

@@ -23,6 +23,11 @@ use crate::narrow::to_u8;
 /// Entries that one document may hold for one name: three kinds of match, a few bases each.
 pub const MAX_PER_NAME: usize = 16;
 
+/// A name, and the line at which it has one entry too many; 0 where that is none of a document's.
+pub(crate) fn crowded(line: u64, name: &str) -> ListError {
+    ListError::at(line, "crowded", format!("{name} has more than {MAX_PER_NAME} entries"))
+}
+
 /// All entries of one name, as they stand in one document.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
@@ -156,8 +161,7 @@ impl<'a> Document<'a> {
             if names.is_eq() {
                 if group.items.len() == MAX_PER_NAME {
                     let name = shown(self.checks.reader.form(), &entry);
-                    let reason = format!("{name} has more than {MAX_PER_NAME} entries");
-                    return Err(ListError::at(number, "crowded", reason));
+                    return Err(crowded(number, &name));
                 }
                 group.push(line, &entry);
             } else {

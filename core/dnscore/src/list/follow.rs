@@ -5,9 +5,9 @@
 //! chunks, ten octets a change.
 //!
 //! Rules: a line that goes stands in the old document, letter by letter; one that comes is valid, in its place, on a basis
-//! of the head, and its reference stands nowhere else. Lines that stay were checked when they came: of them the place
-//! is looked at where a change falls among them, the basis where the head lacks one, and no more. That they are the signed
-//! ones, the state hash says: of what comes before the first change the marks know it.
+//! of the head, its reference stands nowhere else, and its name does not have too many. Lines that stay were checked when
+//! they came: of them place and name are looked at where a change falls among them, the basis where the head lacks one, and no
+//! more. That they are the signed ones, the state hash says: of what comes before the first change the marks know it.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -15,9 +15,11 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::beside::beside;
-use super::change::place_of;
+use super::bonds::twice;
+use super::change::{Sign, last_reference};
 use super::compile::references;
-use super::entry::{Form, Reader, Reference, encode_reference};
+use super::crowd::Crowd;
+use super::entry::{Form, Reader, Reference, decode_reference, encode_reference};
 use super::few::Few;
 use super::find::first_place;
 use super::frames::Frames;
@@ -25,6 +27,7 @@ use super::key;
 use super::lines::{Lines, lines_of, whole_lines};
 use super::marks::{Mark, Marks, count, state_of};
 use super::review::{Change, Counts, Review, Steps};
+use super::steps::missing;
 use super::types::{ListError, Matching};
 
 /// What a document must hold to be followed by the step.
@@ -67,9 +70,6 @@ pub fn follow(
     review: &Review,
     asked: Following<'_>,
 ) -> Result<Followed, ListError> {
-    if let Some(twice) = review.come.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(twice_there(&twice[0]));
-    }
     let fresh =
         Fresh { few: Few::of(review.come.iter().map(encode_reference)), all: review.come.iter().copied().collect() };
     let marks = if asked.counted { None } else { asked.marks };
@@ -96,8 +96,9 @@ fn follow_from(
         entries: begin.entries,
         octets: begin.size,
         counts: Counts::default(),
+        crowd: Crowd::default(),
     };
-    let after = || Lines::part(old.0, begin, old.1).and_then(|lines| new.after(lines, Steps::open(step)?));
+    let after = || Lines::after(old.0, begin, old.1).and_then(|lines| new.after(lines, Steps::open(step)?));
     if begin.size == 0 || fresh.all.is_empty() {
         return after();
     }
@@ -106,16 +107,15 @@ fn follow_from(
     after
 }
 
-/// The last mark of the old document before the first change.
+/// The last mark of the old document before the name in which the first change falls.
 fn begin(old: (&Path, u64), step: (&Path, u64), marks: &Marks) -> Result<Mark, ListError> {
     let all = &marks.all;
     if marks.summary().size > old.1 {
-        return Ok(Mark::default()); // which the lines will say
+        return Ok(Mark::default()); // more octets than were announced, as the lines will say
     }
     let Some(next) = Steps::open(step)?.next else { return Ok(all.last().cloned().unwrap_or_default()) };
     let mut frames = Frames::open(old.0, old.1)?;
-    let (mut beginning, mut first, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
-    place_of(&next.line.text, &mut wanted)?;
+    let (mut beginning, mut first) = (Vec::new(), Vec::new());
     // behind the last mark no line stands
     let (mut from, mut to) = (0, all.len().saturating_sub(1));
     while from < to {
@@ -123,7 +123,8 @@ fn begin(old: (&Path, u64), step: (&Path, u64), marks: &Marks) -> Result<Mark, L
         if !first_place(&mut frames, all[middle].file, &mut beginning, &mut first)? {
             return Ok(Mark::default());
         }
-        if first < wanted {
+        // of the name itself every place comes after its key
+        if first < next.key {
             from = middle + 1;
         } else {
             to = middle;
@@ -146,7 +147,7 @@ impl Fresh {
             return Ok(());
         }
         for line in lines_of(text) {
-            let reference = match reference_at_end(line) {
+            let reference = match last_reference(line).and_then(decode_reference) {
                 Some(reference) => reference,
                 None => reader.read(line).map_err(|(kind, reason)| ListError::new(kind, reason))?.reference,
             };
@@ -157,7 +158,7 @@ impl Fresh {
 
     /// None of them stands before a mark of the document.
     fn stand_before(&self, document: &Path, mark: &Mark) -> Result<(), ListError> {
-        let (mut lines, mut reader) = (Lines::part(document, &Mark::default(), mark.size)?, Reader::of(Form::Named));
+        let (mut lines, mut reader) = (Lines::before(document, mark)?, Reader::of(Form::Named));
         while let Some((_, line)) = lines.next()? {
             self.stand_in(&[line, b"\n"].concat(), &mut reader)?;
             let whole = whole_lines(lines.at_hand());
@@ -169,7 +170,7 @@ impl Fresh {
     }
 
     fn meets(&self, reference: &Reference) -> Result<(), ListError> {
-        if self.all.contains(reference) { Err(twice_there(reference)) } else { Ok(()) }
+        if self.all.contains(reference) { Err(twice(reference)) } else { Ok(()) }
     }
 }
 
@@ -193,6 +194,7 @@ fn meets(steps: &mut Steps, new: &mut New<'_>, here: Place<'_>, text: &[u8]) -> 
             if !at || change.line.text != text {
                 return Err(missing());
             }
+            new.crowd.changes(&change.key, Sign::Removed)?;
             goes = true;
         } else if at && !goes {
             let name = key::to_name(here.0);
@@ -205,23 +207,15 @@ fn meets(steps: &mut Steps, new: &mut New<'_>, here: Place<'_>, text: &[u8]) -> 
     Ok(goes)
 }
 
-/// Whether all of these whole lines stand before the next change. A last line that is none is left to be read by itself.
+/// Whether all of these whole lines stand before the name of the next change. A last line that is none is left to be read by
+/// itself.
 fn is_before(whole: &[u8], next: Option<&Change>, reader: &mut Reader, name: &mut Vec<u8>) -> bool {
     let Some(next) = next else { return true };
     let start = whole_lines(&whole[..whole.len() - 1]).len();
     let Ok(entry) = reader.read(&whole[start..whole.len() - 1]) else { return false };
     name.clear();
     key::from_name(entry.name, name);
-    (name.as_slice(), entry.matching, entry.reference) < place(next)
-}
-
-fn missing() -> ListError {
-    ListError::new("delta", "a line that is to go is not there")
-}
-
-fn twice_there(reference: &Reference) -> ListError {
-    let reference = String::from_utf8_lossy(&encode_reference(reference)).into_owned();
-    ListError::new("reference-twice", format!("reference {reference} stands twice"))
+    *name < next.key
 }
 
 fn failed() -> ListError {
@@ -240,6 +234,7 @@ struct New<'a> {
     entries: u64,
     octets: u64,
     counts: Counts,
+    crowd: Crowd,
 }
 
 impl New<'_> {
@@ -251,19 +246,20 @@ impl New<'_> {
             text.clear();
             text.extend_from_slice(line);
             text.push(b'\n');
-            if steps.next.is_some() {
+            if steps.next.is_some() || self.crowd.is_changed() {
                 let entry = reader.read(line).map_err(unread)?;
                 name.clear();
                 key::from_name(entry.name, &mut name);
                 let place = (name.as_slice(), entry.matching, entry.reference);
                 if !meets(&mut steps, &mut self, place, &text)? {
+                    self.crowd.stays(&name)?;
                     self.stays(&text)?;
                 }
             } else {
                 self.stays(&text)?;
             }
-            // up to the next change all lines stay
-            loop {
+            // from another name up to that of the next change all lines stay
+            while !self.crowd.is_changed() {
                 let whole = whole_lines(lines.at_hand());
                 if whole.is_empty() || !is_before(whole, steps.next.as_ref(), &mut reader, &mut name) {
                     break;
@@ -284,6 +280,7 @@ impl New<'_> {
     }
 
     fn comes(&mut self, change: &Change) -> Result<(), ListError> {
+        self.crowd.changes(&change.key, Sign::Added)?;
         let basis = change.line.basis();
         if !self.bases.contains(basis) {
             let basis = String::from_utf8_lossy(basis).into_owned();
@@ -363,13 +360,4 @@ impl New<'_> {
         let state = state_of(self.hash);
         Ok(Followed { entries: self.entries, octets: self.octets, state, bases: self.counts.finish() })
     }
-}
-
-/// The reference of a canonical line that ends with it.
-fn reference_at_end(line: &[u8]) -> Option<Reference> {
-    let before = line.strip_suffix(b"\"}")?;
-    let (rest, reference) = before.split_at_checked(before.len().checked_sub(16)?)?;
-    // in a text a quote would be escaped, so that this can only be the key
-    rest.strip_suffix(b"\",\"reference\":\"")?;
-    super::entry::decode_reference(reference)
 }

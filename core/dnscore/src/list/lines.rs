@@ -33,13 +33,19 @@ impl Lines {
         Ok(Self { buffer: Vec::new(), start: 0, end: 0, number: 0, reading })
     }
 
-    /// Open a part of one: after the mark `from`, up to so many octets uncompressed of the whole.
-    pub fn part(path: &Path, from: &Mark, to: u64) -> Result<Self, ListError> {
-        let mut frames = Frames::open(path, to - from.size)?;
+    /// Open what follows in one after the mark `from`; all of it has at most `size` octets uncompressed.
+    pub fn after(path: &Path, from: &Mark, size: u64) -> Result<Self, ListError> {
+        let mut frames = Frames::open(path, size - from.size)?;
         frames.seek(from.file)?;
-        let source = Source { wanted: to - from.size, ..Source::new(frames) };
-        let reading = Reading::start(source, false)?;
+        let reading = Reading::start(Source::new(frames), false)?;
         Ok(Self { buffer: Vec::new(), start: 0, end: 0, number: from.entries, reading })
+    }
+
+    /// Open what stands in one before the mark `to`.
+    pub fn before(path: &Path, to: &Mark) -> Result<Self, ListError> {
+        let source = Source { wanted: to.size, ..Source::new(Frames::open(path, to.size)?) };
+        let reading = Reading::start(source, false)?;
+        Ok(Self { buffer: Vec::new(), start: 0, end: 0, number: 0, reading })
     }
 
     /// The next line and its number, from 1.

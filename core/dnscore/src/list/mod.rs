@@ -20,6 +20,7 @@ mod check;
 mod code;
 mod compile;
 mod compiled;
+mod crowd;
 mod differ;
 mod digest;
 mod document;

@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-use super::bonds::reused;
+use super::bonds::{reused, twice};
 use super::compile::references;
 use super::document::{Document, Group, Item, MAX_PER_NAME, Trust};
 use super::entry::{Entry, Form, Reader, Reference, expires_text};
@@ -89,7 +89,7 @@ pub struct Review {
     pub by_basis: BTreeMap<String, (u64, u64)>,
     /// Lines that come and meet a name of the guards: those added, then those widened, then those prolonged.
     pub noted: Vec<Vec<u8>>,
-    /// References that come, in order, and did not stand at the same name and match before.
+    /// References that come, in order and each once, and did not stand at the same name and match before.
     pub(crate) come: Vec<Reference>,
 }
 
@@ -127,7 +127,8 @@ impl Line {
 /// What a delta file of at most `size` octets uncompressed means.
 ///
 /// # Errors
-/// The file cannot be read, a line is not canonical or not in its place, or a reference stands for another entry.
+/// The file cannot be read, a line is not canonical or not in its place, or a reference comes twice or stands for another
+/// entry.
 pub fn review_step(step: (&Path, u64), told: Told<'_>) -> Result<Review, ListError> {
     let mut reviewing = Reviewing::new(told)?;
     let mut steps = Steps::open(step)?;
@@ -316,6 +317,8 @@ struct Reviewing<'a> {
     withdrawn: HashSet<Reference>,
     review: Review,
     gone: Vec<Reference>,
+    /// What goes and comes again, at its own name.
+    kept: Vec<Reference>,
     come: Counts,
     go: Counts,
     noted: Noted,
@@ -337,6 +340,7 @@ impl<'a> Reviewing<'a> {
             withdrawn: references(told.withdrawn)?,
             review: Review::default(),
             gone: Vec::new(),
+            kept: Vec::new(),
             come: Counts::default(),
             go: Counts::default(),
             noted: Noted::default(),
@@ -377,6 +381,7 @@ impl<'a> Reviewing<'a> {
             if old.matching != new.matching || old.basis() != new.basis() {
                 return Err(reused(&old.reference));
             }
+            self.kept.push(old.reference);
             if self.withdrawn.contains(&new.reference) {
                 kinds[WITHDRAWN].put(limit, new.reference, || (new.text, None));
                 continue;
@@ -438,10 +443,15 @@ impl<'a> Reviewing<'a> {
 
     fn finish(mut self) -> Result<Review, ListError> {
         let review = &mut self.review;
-        self.gone.sort_unstable();
-        review.come.sort_unstable();
-        if let Some(both) = review.come.iter().find(|reference| self.gone.binary_search(reference).is_ok()) {
-            return Err(reused(both));
+        for references in [&mut self.gone, &mut self.kept, &mut review.come] {
+            references.sort_unstable();
+        }
+        let stood = |one: &&Reference| [&self.gone, &self.kept].iter().any(|before| before.binary_search(one).is_ok());
+        if let Some(other) = review.come.iter().find(stood) {
+            return Err(reused(other));
+        }
+        if let Some(both) = self.kept.windows(2).chain(review.come.windows(2)).find(|pair| pair[0] == pair[1]) {
+            return Err(twice(&both[0]));
         }
         for kind in &mut review.kinds {
             kind.first.extend(std::mem::take(&mut kind.by_reference).into_values());

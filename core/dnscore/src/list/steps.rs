@@ -156,6 +156,11 @@ pub(crate) fn no_change(number: u64) -> ListError {
     ListError::at(number, "delta", "neither a line that goes nor one that comes")
 }
 
+/// A line of a step that the document does not have.
+pub(crate) fn missing() -> ListError {
+    ListError::new("delta", "a line that is to go is not there")
+}
+
 /// The next of some lines.
 fn explicit(lines: &mut std::slice::Iter<'_, (Sign, Vec<u8>)>) -> Result<Option<Change>, ListError> {
     let Some((sign, line)) = lines.next() else { return Ok(None) };

@@ -39,9 +39,11 @@ pub struct Wanted {
 
 impl Wanted {
     /// All of them but those that are wanted twice: of these the first.
-    #[must_use]
-    pub fn new(names: Arc<Names>, kinds: Vec<Kind>) -> Self {
-        let order = Arc::new(sorted(&names));
+    ///
+    /// # Errors
+    /// A thread failed.
+    pub fn new(names: Arc<Names>, kinds: Vec<Kind>) -> Result<Self, ListError> {
+        let order = Arc::new(sorted(&names)?);
         let mut wanted = Self { comes: vec![true; names.len()], names, kinds, order, gone: Vec::new() };
         let mut at = 0;
         while at < wanted.order.len() {
@@ -55,7 +57,7 @@ impl Wanted {
             }
             at = group;
         }
-        wanted
+        Ok(wanted)
     }
 
     /// Meet the document of a list, of at most `size` octets, of which `withdrawn` is not in force. `replace`: what is not
@@ -159,7 +161,7 @@ impl Wanted {
 }
 
 /// Rows in the order of their keys; those of one name in the order in which they came.
-fn sorted(names: &Names) -> Vec<u32> {
+fn sorted(names: &Names) -> Result<Vec<u32>, ListError> {
     // by their last label first, so that what is compared at once is not `com` a million times
     let mut tops: BTreeMap<&[u8], Vec<u32>> = BTreeMap::new();
     for row in 0..names.len() {
@@ -177,10 +179,11 @@ fn sorted(names: &Names) -> Vec<u32> {
             sort(names, top.len() + 1, rows);
         }
     };
-    beside("sort", work, work);
+    let ((), other) = beside("sort", work, work);
+    other.ok_or_else(|| ListError::new("internal", "the thread that sorts names failed"))?;
     let mut order = Vec::with_capacity(names.len());
     tops.into_values().for_each(|rows| order.extend(rows));
-    order
+    Ok(order)
 }
 
 /// Put rows in the order of what their keys have from this octet on.
