@@ -93,6 +93,17 @@ def test_a_line_that_is_to_go_must_be_there_letter_by_letter(tmp_path: Path) -> 
 
 
 # -- documents of several frames -------------------------------------------------------------------------------------
+def test_a_step_with_more_lines_that_go_than_are_there_is_refused_where_it_has_them(tmp_path: Path) -> None:
+    lines = lines_of(["a.x.example", "b.x.example", "c.x.example"])
+    old, step = written(tmp_path / "old", lines[:2]), b"".join(b"-" + line for line in lines) + b"no sign\n"
+    (tmp_path / "step").write_bytes(zstandard.compress(step))
+    for before, number in ((old, 2), (None, 0)):
+        with pytest.raises(
+            delta.DeltaError, match=f"^line {number + 1}: more lines go than the {number} that are there"
+        ):
+            delta.stepped(before, (tmp_path / "step", len(step)), tmp_path / "new")
+
+
 
 
 @pytest.fixture(scope="module")

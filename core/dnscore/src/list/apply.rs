@@ -1,8 +1,9 @@
 //! One document from another and a step.
 //!
 //! Enters: the old document, its [`Marks`] where this machine has some, and a step. Leaves: the new document and its marks,
-//! the step as a file beside it where one is wanted. Memory does not grow with the list: two frames of the old document, two
-//! of the new.
+//! the step as a file beside it where one is wanted. Memory: two frames of the old document, two of the new; its marks, one
+//! for eight mebibytes; and of a step from a file some thirty octets for each line that goes, of which it has no more than the
+//! old document has lines.
 //!
 //! Rules: the old document is the signed one, which its marks prove; without them its lines are hashed first. Frames before
 //! the first change are taken over and not looked into; frames after it are hashed, and taken over. Where this machine has
@@ -119,7 +120,10 @@ fn merged(
             steps.gone().for_each(|line| bonds.goes(line));
             (Walk::of(steps)?, bonds)
         }
-        Origin::File(path, size) => (Walk::read(path, size)?, judged(path, size, Form::of(made.sealed))?),
+        Origin::File(path, size) => {
+            let most = old.map_or(0, |(_, marks)| marks.summary().entries);
+            (Walk::read(path, size)?, judged(path, size, Form::of(made.sealed), most)?)
+        }
     };
     let delta = made.delta.map(|path| Writer::create(path, PUBLISHED, u64::MAX)).transpose()?;
     let new = Writer::create(made.new, made.level, made.limit)?;
@@ -144,12 +148,18 @@ fn merged(
     Ok(Written { new: marks.summary(), file: marks.file, delta: delta.map(|delta| delta.summary()) })
 }
 
-/// What references of a delta file are bound to that go; each line that comes is canonical.
-fn judged(path: &Path, size: u64, form: Form) -> Result<Bonds, ListError> {
-    let (mut bonds, mut lines) = (Bonds::new(form, false), Lines::open(path, size, false)?);
+/// What references of a delta file are bound to that go, which are `most` at most; each line that comes is canonical.
+fn judged(path: &Path, size: u64, form: Form, most: u64) -> Result<Bonds, ListError> {
+    let (mut bonds, mut lines, mut gone) = (Bonds::new(form, false), Lines::open(path, size, false)?, 0);
     while let Some((number, line)) = lines.next()? {
         match line.split_first().and_then(|(sign, line)| Some((Sign::parse(*sign)?, line))) {
-            Some((Sign::Removed, line)) => bonds.goes(line),
+            Some((Sign::Removed, _)) if gone == most => {
+                return Err(ListError::at(number, "delta", format!("more lines go than the {most} that are there")));
+            }
+            Some((Sign::Removed, line)) => {
+                gone += 1;
+                bonds.goes(line);
+            }
             Some((Sign::Added, line)) => bonds.comes(number, line).map(|_| ())?,
             None => return Err(no_change(number)),
         }
