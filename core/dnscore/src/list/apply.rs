@@ -213,7 +213,7 @@ impl Merge<'_> {
                 next => next.is_some(),
             };
             // a longer frame is cut as soon as may be
-            let ours = mark.size - begin.size <= LARGEST as u64;
+            let ours = (mark.size - begin.size).max(mark.file - begin.file) <= LARGEST as u64;
             if self.same && !falls && ours {
                 self.new.take(frames.raw(begin.file, mark.file)?, mark)?;
             } else if falls || !ours || !self.knows(&frames, begin.file, mark.file)? {
@@ -239,6 +239,9 @@ impl Merge<'_> {
         }
         let at = self.new.at()?;
         let Some((here, next)) = marks.after(&at) else { return Ok(false) };
+        if next.file - here.file != to - from {
+            return Ok(false);
+        }
         let octets = frames.raw(from, to)?;
         if octets != known.raw(here.file, next.file)? {
             return Ok(false);
