@@ -457,6 +457,22 @@ def test_a_document_of_very_many_frames_is_searched_in_one_go(tmp_path: Path) ->
     assert octets_of(tmp_path / "new") == b"".join([*lines[:100], entry("zzz.zz", 9_999).line()])
 
 
+@pytest.mark.parametrize(("window", "fine"), [(23, True), (24, False)])
+def test_no_document_needs_a_longer_window_than_encoders_keep_to(tmp_path: Path, window: int, fine: bool) -> None:
+    lines = lines_of(["a.x.example", "b.x.example"])
+    path, size = tmp_path / "window", sum(map(len, lines))
+    parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=window)
+    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    path.write_bytes(compressor.compress(b"".join(lines)) + compressor.flush())
+    assert zstandard.get_frame_parameters(path.read_bytes()).window_size == 1 << window
+    for reads in readers_and_summary(path, size, tmp_path):
+        if fine:
+            reads()
+        else:
+            with pytest.raises(_core.ListError, match="too much memory"):
+                reads()
+
+
 MEASURED = """
 import sys
 from pathlib import Path

@@ -27,8 +27,9 @@ pub(crate) const FRAME: usize = 8 << 20;
 pub(crate) const LARGEST: usize = 2 * FRAME;
 /// More frames than this are not looked at one by one: of ours none has so many.
 pub(crate) const MANY: usize = 1 << 12;
-/// No decompression window is larger (as power of two): what the issuer's half writes and reads.
-const MAX_WINDOW_LOG: u32 = 27;
+/// No decompression window is larger (as power of two): 8 MiB, which RFC 8878 (3.1.1.1.2) asks all encoders to keep to. Ours
+/// need 2 MiB.
+const MAX_WINDOW_LOG: u32 = 23;
 /// So many frames in a row may hold nothing.
 const MOST_HOLLOW: u32 = 8;
 const INPUT: usize = 1 << 16;
