@@ -442,6 +442,15 @@ def test_a_file_of_no_octets_is_no_document(tmp_path: Path) -> None:
             reads()
 
 
+def test_a_line_without_an_end_is_gathered_no_further_than_a_line_may_be(tmp_path: Path) -> None:
+    path, line = tmp_path / "long", zstandard.compress(b"a" * 4096)
+    path.write_bytes(line * 3)
+    for reads in readers(path, 3 * 4096, tmp_path):
+        with pytest.raises(_core.ListError, match="longer than 4096 octets") as refused:
+            reads()
+        assert refused.value.kind == "malformed"
+
+
 def test_a_document_of_very_many_frames_is_searched_in_one_go(tmp_path: Path) -> None:
     lines = [entry(name, number).line() for number, name in enumerate(invented(5_000))]
     lines.sort(key=delta.order)

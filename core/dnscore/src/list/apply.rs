@@ -15,8 +15,8 @@ use std::path::Path;
 
 use super::bonds::Bonds;
 use super::change::{Change, Sign, place_of};
-use super::entry::Form;
-use super::find::{cut_short, each_line, first_place};
+use super::entry::{Form, MAX_LINE};
+use super::find::{cut_short, each_line, first_place, too_long};
 use super::frames::{Frames, LARGEST, Piece};
 use super::lines::{Lines, marks_of, whole_lines};
 use super::marks::{Mark, Marks, Summary};
@@ -257,13 +257,14 @@ impl Merge<'_> {
             return if piece.whole && !falls { self.new.write_frame(piece, last) } else { self.lines(piece.text()) };
         }
         // a frame that was cut elsewhere than at the end of a line
-        let mut rest = std::mem::take(&mut self.rest);
-        rest.extend_from_slice(piece.text());
-        let end = whole_lines(&rest).len();
-        self.lines(&rest[..end])?;
-        rest.drain(..end);
-        self.rest = rest;
-        Ok(())
+        let (lines, begun) = piece.text().split_at(whole_lines(piece.text()).len());
+        if !lines.is_empty() {
+            let mut first = std::mem::take(&mut self.rest);
+            first.extend_from_slice(lines);
+            self.lines(&first)?;
+        }
+        self.rest.extend_from_slice(begun);
+        if self.rest.len() < MAX_LINE { Ok(()) } else { Err(too_long()) }
     }
 
     /// The lines with those changes that fall among them.

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::change::{Fields, fields, last_reference, place_of};
+use super::entry::MAX_LINE;
 use super::few::Few;
 use super::frames::{Frames, MANY, Piece};
 use super::key;
@@ -76,6 +77,9 @@ pub(crate) fn each_line(
                 lines_of(lines).try_for_each(&mut visit)?;
             }
             rest.extend_from_slice(begun);
+            if rest.len() >= MAX_LINE {
+                return Err(too_long());
+            }
             if ends {
                 break;
             }
@@ -84,10 +88,6 @@ pub(crate) fn each_line(
     if rest.is_empty() { Ok(()) } else { Err(cut_short()) }
 }
 
-/// Makes `place` the place of the first line of the frame that begins at this octet of the file; false where none is at
-/// hand. `beginning` is memory that is used again.
-pub(crate) fn first_place(
-    frames: &mut Frames,
 /// The keys of the first lines of these frames, up to one that begins in the middle of a line; none, where they are many.
 fn first_keys(frames: &mut Frames, places: &[u64]) -> Result<Vec<Vec<u8>>, ListError> {
     let (mut keys, mut beginning) = (Vec::new(), Vec::new());
@@ -99,6 +99,10 @@ fn first_keys(frames: &mut Frames, places: &[u64]) -> Result<Vec<Vec<u8>>, ListE
     Ok(keys)
 }
 
+/// Makes `place` the place of the first line of the frame that begins at this octet of the file; false where none is at
+/// hand. `beginning` is memory that is used again.
+pub(crate) fn first_place(
+    frames: &mut Frames,
     at: u64,
     beginning: &mut Vec<u8>,
     place: &mut Vec<u8>,
@@ -112,6 +116,11 @@ fn first_keys(frames: &mut Frames, places: &[u64]) -> Result<Vec<Vec<u8>>, ListE
 
 pub(crate) fn cut_short() -> ListError {
     ListError::new("malformed", "ends without a line feed: the file is cut short")
+}
+
+/// A line goes on for longer than any may be.
+pub(crate) fn too_long() -> ListError {
+    ListError::new("malformed", format!("a line is longer than {MAX_LINE} octets"))
 }
 
 fn key_of(name: &[u8]) -> Vec<u8> {
