@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from blocklists import document
 from blocklists.document import DocumentError, Summary
+from blocklists.entry import MAX_LINE
 from blocklists.sealed import lines as sealed_lines
 from blocklists.sealed.errors import SealError
 from resolver._core import apply as apply_step
@@ -224,6 +225,8 @@ def _whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
             yield b"".join((rest, memoryview(block)[:end]))
             rest = b""
         rest += block[end:]
+        if len(rest) > MAX_LINE:
+            raise DeltaError(f"a line is longer than {MAX_LINE} octets")
     if rest:
         raise DeltaError("ends without a line feed: the file is cut short")
 

@@ -414,6 +414,8 @@ def _by_delta(
     """Whether the step from the version before led to the new state. One that does not is no failure: the full does."""
     if head.delta is None or head.delta.base != before.head.version:
         return False
+    if head.delta.size > sum(one.full_size + one.entries for one in (before.head, head)):
+        return False  # each line of either document once, and a sign before it
     info = client.listed(head.delta.path)
     if info is None or info.length > _limit(head.delta.size, file_key):
         return False

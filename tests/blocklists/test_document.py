@@ -318,6 +318,13 @@ def test_steps_are_read_as_they_are_met() -> None:
     assert list(delta.lines_of([b"a\r", b"b\nc\n"])) == [b"a\rb\n", b"c\n"]
 
 
+def test_a_line_without_an_end_is_gathered_no_further_than_a_line_may_be() -> None:
+    blocks = iter([b"a" * 4096, b"a", b"never asked for"])
+    with pytest.raises(delta.DeltaError, match="longer than 4096 octets"):
+        list(delta.lines_of(blocks))
+    assert next(blocks) == b"never asked for"
+
+
 # -- head and relief ---------------------------------------------------------------------------------------------------
 
 HEAD = Head(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
+import sys
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ from tests.rigs.issuer_world import make_entry
 from tests.rigs.list_documents import entry, numbered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 TERMS = '{"basis":"order-17","category":"gambling","expires":"2027-11-22T00:00:00Z","issued":"2026-11-22T00:00:00Z",'
 FORM = TERMS + '"match":"subtree",', "}\n"
@@ -95,6 +96,17 @@ def test_a_line_that_is_to_go_must_be_there_letter_by_letter(tmp_path: Path) -> 
     for gone in (lines_of(["b.x.example"]), lines_of(["a.x.example"], category="other"), lines_of(["0.x.example"])):
         with pytest.raises(delta.DeltaError, match="not there"):
             delta.stepped(old, _core.Steps([(delta.REMOVED, gone[0])]), tmp_path / "new")
+
+
+def test_a_step_with_more_lines_that_go_than_are_there_is_refused_where_it_has_them(tmp_path: Path) -> None:
+    lines = lines_of(["a.x.example", "b.x.example", "c.x.example"])
+    old, step = written(tmp_path / "old", lines[:2]), b"".join(b"-" + line for line in lines) + b"no sign\n"
+    (tmp_path / "step").write_bytes(zstandard.compress(step))
+    for before, number in ((old, 2), (None, 0)):
+        with pytest.raises(
+            delta.DeltaError, match=f"^line {number + 1}: more lines go than the {number} that are there"
+        ):
+            delta.stepped(before, (tmp_path / "step", len(step)), tmp_path / "new")
 
 
 # -- documents of several frames -------------------------------------------------------------------------------------
@@ -355,7 +367,7 @@ def test_odd_frames_are_read_and_have_few_marks(long: Before, tmp_path: Path) ->
     step, marks = _core.Steps([(delta.ADDED, entry("middle.example", 1).line())]), tmp_path / "marks"
     expected = delta.stepped(long, step, tmp_path / "new").summary
     odd = (
-        parts[0] + empty + parts[1], parts[0] + parts[1] + empty, empty * 5_000 + parts[0] + parts[1],
+        parts[0] + empty + parts[1], parts[0] + parts[1] + empty, empty * 8 + parts[0] + parts[1],
         parts[0] + short, parts[0] + skipped + parts[1], skipped + parts[0] + parts[1] + skipped,
     )  # fmt: skip
     for number, octets in enumerate(odd):
@@ -386,9 +398,141 @@ def test_odd_frames_are_read_and_have_few_marks(long: Before, tmp_path: Path) ->
                 bases=["order-17"], counted=False, marks=kept,
             )  # fmt: skip
             assert followed.state == expected.state, number
+
+
+def readers(path: Path, size: int, folder: Path) -> Iterable[Callable[[], object]]:
+    """All that reads the lines of a document: each call raises where it refuses it."""
+    come, same = _core.Steps([(delta.ADDED, entry("zzz.zz", 1).line())]), (path, size)
+    yield lambda: _core.check_document(path, size=size, bases=["order-17"])
+    yield lambda: _core.find(path, size=size, names=["zzz.zz"])
+    yield lambda: _core.find(path, size=size, references=[numbered(1)])
+    yield lambda: _core.check_bonds(same, same, sealed=False)
+    yield lambda: _core.first_step(path, folder / "first", size=size, level=1)
+    yield lambda: _core.apply(Before(path, size), come, folder / "new", level=1)
+
+
+def readers_and_summary(path: Path, size: int, folder: Path) -> Iterable[Callable[[], object]]:
+    yield lambda: _core.summary(path, size=size)
+    yield from readers(path, size, folder)
+
+
+def framed(lines: Iterable[bytes]) -> list[bytes]:
+    return [zstandard.compress(line) for line in lines]
+
+
+SKIPPED, HOLLOW = b"\x50\x2a\x4d\x18\x04\x00\x00\x00none", zstandard.compress(b"")
+
+
+def test_frames_that_hold_nothing_are_few_in_a_row(tmp_path: Path) -> None:
+    lines = lines_of(["a.x.example", "b.x.example", "c.x.example"])
+    path, size, parts = tmp_path / "odd", sum(map(len, lines)), framed(lines)
+    for hollow in (SKIPPED, HOLLOW):
+        # before each frame one, as pzstd has them; after the last one, as the seekable format; and more
+        for few in (hollow + hollow.join(parts), b"".join(parts) + hollow, hollow * 8 + (hollow * 8).join(parts)):
+            path.write_bytes(few)
+            for reads in readers_and_summary(path, size, tmp_path):
+                reads()
+        many = hollow * 9
+        for octets in (many + b"".join(parts), b"".join(parts) + many, many.join(parts)):
+            path.write_bytes(octets)
+            for reads in readers_and_summary(path, size, tmp_path):
+                with pytest.raises(_core.ListError, match="more than 8 frames in a row hold nothing"):
+                    reads()
+
+
+def test_a_file_of_no_octets_is_no_document(tmp_path: Path) -> None:
     (tmp_path / "nothing").write_bytes(b"")
-    with pytest.raises(_core.ListError, match="it is empty"):
-        _core.find(tmp_path / "nothing", size=1, names=["a.example"])
+    for reads in readers_and_summary(tmp_path / "nothing", 1, tmp_path):
+        with pytest.raises(_core.ListError, match=r"nothing: not a whole zstd file: it is empty"):
+            reads()
+
+
+def test_a_line_without_an_end_is_gathered_no_further_than_a_line_may_be(tmp_path: Path) -> None:
+    path, line = tmp_path / "long", zstandard.compress(b"a" * 4096)
+    path.write_bytes(line * 3)
+    for reads in readers(path, 3 * 4096, tmp_path):
+        with pytest.raises(_core.ListError, match="longer than 4096 octets") as refused:
+            reads()
+        assert refused.value.kind == "malformed"
+
+
+def test_a_document_of_very_many_frames_is_searched_in_one_go(tmp_path: Path) -> None:
+    lines = [entry(name, number).line() for number, name in enumerate(invented(5_000))]
+    lines.sort(key=delta.order)
+    path, size = tmp_path / "frames", sum(map(len, lines))
+    path.write_bytes(b"".join(framed(lines)))
+    for line in (lines[0], lines[2_500], lines[-1]):
+        assert _core.find(path, size=size, names=[delta.bond(line)[0]]) == [line]
+    # a step goes on from pieces of lines, however short
+    whole = b"".join(lines[:100])
+    path.write_bytes(b"".join(framed(whole[at : at + 7] for at in range(0, len(whole), 7))))
+    come = _core.Steps([(delta.ADDED, entry("zzz.zz", 9_999).line())])
+    delta.stepped(Before(path, len(whole)), come, tmp_path / "new")
+    assert octets_of(tmp_path / "new") == b"".join([*lines[:100], entry("zzz.zz", 9_999).line()])
+
+
+@pytest.mark.parametrize(("window", "fine"), [(23, True), (24, False)])
+def test_no_document_needs_a_longer_window_than_encoders_keep_to(tmp_path: Path, window: int, fine: bool) -> None:
+    lines = lines_of(["a.x.example", "b.x.example"])
+    path, size = tmp_path / "window", sum(map(len, lines))
+    parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=window)
+    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    path.write_bytes(compressor.compress(b"".join(lines)) + compressor.flush())
+    assert zstandard.get_frame_parameters(path.read_bytes()).window_size == 1 << window
+    for reads in readers_and_summary(path, size, tmp_path):
+        if fine:
+            reads()
+        else:
+            with pytest.raises(_core.ListError, match="too much memory"):
+                reads()
+
+
+MEASURED = """
+import sys
+from pathlib import Path
+from resolver import _core
+
+def most() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+def find():
+    assert len(_core.find(path, size=size, names=[name])) == 1
+
+def apply():
+    step = _core.Steps([(b"+", come)])
+    _core.apply((path, size, None, None), step, Path(sys.argv[6]), level=-3)
+
+path, size, name, come, what = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4].encode(), sys.argv[5]
+before = most()
+{"find": find, "apply": apply}[what]()
+print(most() - before)
+"""
+
+
+@pytest.mark.parametrize("what", ["find", "apply"])
+def test_a_frame_that_nobody_reads_takes_no_memory_however_long_it_is(long: Before, tmp_path: Path, what: str) -> None:
+    path, gap = tmp_path / "gap", 400 << 20
+    first, *others = frames(long.path)
+    with path.open("wb") as file:
+        file.write(first + b"\x50\x2a\x4d\x18" + gap.to_bytes(4, "little"))
+        file.seek(gap, 1)
+        file.write(b"".join(others))
+    last = octets_of(long.path).splitlines(keepends=True)[-1]
+    come = entry("zzz.zzz", 1).line().decode()
+    command = [
+        sys.executable,
+        "-c",
+        MEASURED,
+        str(path),
+        str(long.size),
+        delta.bond(last)[0],
+        come,
+        what,
+        str(tmp_path / "new"),
+    ]
+    told = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    assert int(told) << 10 < gap // 2
 
 
 def test_a_first_frame_may_go_beside_what_was_made_of_it(marked: Before, tmp_path: Path) -> None:

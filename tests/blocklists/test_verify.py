@@ -631,7 +631,34 @@ def test_a_step_that_leads_elsewhere_is_left_for_the_full_file(world: World) -> 
     assert world.listed(verified) == {*NAMES, "new.example"}
 
 
-@pytest.mark.parametrize("kind", ["bomb", "garbage", "no sign", "takes what is not there", "too large"])
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_step_that_is_announced_as_more_than_both_documents_is_not_fetched(world: World, more: int) -> None:
+    from blocklists.head import Delta
+
+    verified = world.fetch()
+    coming = make_entry("new.example", "A" * 16).line()
+    _, step = compressed([b"+" + coming], world.folder)
+    new, full = compressed(
+        sorted([*(entry.line() for entry in world.entries(verified)), coming], key=delta.order), world.folder
+    )
+    longest = sum(one.size + one.entries for one in (verified.head.summary(), new))
+    head = replace(
+        verified.head, version=2, entries=new.entries, full_size=new.size, state=new.state,
+        full_path=f"{LIST}.full-2.zst", delta=Delta(f"{LIST}.delta-1-2.zst", longest + more, 1),
+    )  # fmt: skip
+    world.forge_list({f"{LIST}.head.json": head.to_bytes(), head.full_path: full, f"{LIST}.delta-1-2.zst": step})
+    for path in world.published.glob("targets/*.full-2.zst"):
+        path.unlink()
+    if more:
+        with pytest.raises(VerifyError):
+            world.fetch()
+    else:
+        assert world.fetch().head.version == 2
+
+
+@pytest.mark.parametrize(
+    "kind", ["bomb", "garbage", "no sign", "takes what is not there", "takes more than is there", "too large"]
+)
 def test_a_step_that_is_none_is_left_for_the_full_file(world: World, kind: str) -> None:
     line = make_entry("elsewhere.example").line()
     summary, data = compressed([b"+" + line] * (50_000 if kind == "bomb" else 1), world.folder)
@@ -642,6 +669,9 @@ def test_a_step_that_is_none_is_left_for_the_full_file(world: World, kind: str) 
         _, data = compressed([b" " + line], world.folder)
     elif kind == "takes what is not there":
         _, data = compressed([b"-" + line], world.folder)
+    elif kind == "takes more than is there":
+        summary, data = compressed([b"-" + line] * 5, world.folder)
+        size = summary.size
     elif kind == "too large":
         data, size = data + b"\0" * 100_000, 10
     forged_step(world, data, size)

@@ -215,9 +215,11 @@ def test_a_reference_that_stands_already_is_seen_whether_few_come_or_many(others
 
 
 def test_more_entries_of_one_name_than_any_provider_takes_are_refused() -> None:
-    step, summary = stored(b"+" + make_entry("a.example", f"{at:016d}").line() for at in range(17))
-    with pytest.raises(_core.ListError, match="more than 16 entries"):
-        _core.review_step(step.path, summary.size, impact.attention(limit=2))
+    for sign in (b"+", b"-"):
+        lines = [sign + make_entry("a.example", f"{at:016d}").line() for at in range(18)]
+        step, summary = stored([*lines, b"no sign\n"])  # which comes after what is one too many
+        with pytest.raises(_core.ListError, match="more than 16 entries"):
+            _core.review_step(step.path, summary.size, impact.attention(limit=2))
 
 
 def leads(old: Sequence[bytes], steps: Sequence[bytes], more: bytes = b"") -> document.Summary:

@@ -1,8 +1,9 @@
 //! One document from another and a step.
 //!
 //! Enters: the old document, its [`Marks`] where this machine has some, and a step. Leaves: the new document and its marks,
-//! the step as a file beside it where one is wanted. Memory does not grow with the list: two frames of the old document, two
-//! of the new.
+//! the step as a file beside it where one is wanted. Memory: two frames of the old document, two of the new; its marks, one
+//! for eight mebibytes; and of a step from a file some thirty octets for each line that goes, of which it has no more than the
+//! old document has lines.
 //!
 //! Rules: the old document is the signed one, which its marks prove; without them its lines are hashed first. Frames before
 //! the first change are taken over and not looked into; frames after it are hashed, and taken over. Where this machine has
@@ -16,8 +17,8 @@ use std::path::Path;
 use super::bonds::Bonds;
 use super::change::{Change, Sign, name_of, place_of};
 use super::crowd::Crowd;
-use super::entry::Form;
-use super::find::{cut_short, each_line, first_place};
+use super::entry::{Form, MAX_LINE};
+use super::find::{cut_short, each_line, first_place, too_long};
 use super::frames::{Frames, LARGEST, Piece};
 use super::lines::{Lines, lines_of, marks_of, whole_lines};
 use super::marks::{Mark, Marks, Summary};
@@ -121,7 +122,10 @@ fn merged(
             steps.gone().for_each(|line| bonds.goes(line));
             (Walk::of(steps)?, bonds, Some(Crowd::default()))
         }
-        Origin::File(path, size) => (Walk::read(path, size)?, judged(path, size, Form::of(made.sealed))?, None),
+        Origin::File(path, size) => {
+            let most = old.map_or(0, |(_, marks)| marks.summary().entries);
+            (Walk::read(path, size)?, judged(path, size, Form::of(made.sealed), most)?, None)
+        }
     };
     let delta = made.delta.map(|path| Writer::create(path, PUBLISHED, u64::MAX)).transpose()?;
     let new = Writer::create(made.new, made.level, made.limit)?;
@@ -147,12 +151,18 @@ fn merged(
     Ok(Written { new: marks.summary(), file: marks.file, delta: delta.map(|delta| delta.summary()) })
 }
 
-/// What references of a delta file are bound to that go; each line that comes is canonical.
-fn judged(path: &Path, size: u64, form: Form) -> Result<Bonds, ListError> {
-    let (mut bonds, mut lines) = (Bonds::new(form, false), Lines::open(path, size, false)?);
+/// What references of a delta file are bound to that go, which are `most` at most; each line that comes is canonical.
+fn judged(path: &Path, size: u64, form: Form, most: u64) -> Result<Bonds, ListError> {
+    let (mut bonds, mut lines, mut gone) = (Bonds::new(form, false), Lines::open(path, size, false)?, 0);
     while let Some((number, line)) = lines.next()? {
         match line.split_first().and_then(|(sign, line)| Some((Sign::parse(*sign)?, line))) {
-            Some((Sign::Removed, line)) => bonds.goes(line),
+            Some((Sign::Removed, _)) if gone == most => {
+                return Err(ListError::at(number, "delta", format!("more lines go than the {most} that are there")));
+            }
+            Some((Sign::Removed, line)) => {
+                gone += 1;
+                bonds.goes(line);
+            }
             Some((Sign::Added, line)) => bonds.comes(number, line).map(|_| ())?,
             None => return Err(no_change(number)),
         }
@@ -208,7 +218,7 @@ impl Merge<'_> {
                 next => next.is_some(),
             };
             // a longer frame is cut as soon as may be
-            let ours = mark.size - begin.size <= LARGEST as u64;
+            let ours = (mark.size - begin.size).max(mark.file - begin.file) <= LARGEST as u64;
             if self.same && !falls && ours {
                 self.new.take(frames.raw(begin.file, mark.file)?, mark)?;
             } else if falls || !ours || !self.knows(&frames, begin.file, mark.file)? {
@@ -234,6 +244,9 @@ impl Merge<'_> {
         }
         let at = self.new.at()?;
         let Some((here, next)) = marks.after(&at) else { return Ok(false) };
+        if next.file - here.file != to - from {
+            return Ok(false);
+        }
         let octets = frames.raw(from, to)?;
         if octets != known.raw(here.file, next.file)? {
             return Ok(false);
@@ -249,13 +262,14 @@ impl Merge<'_> {
             return if piece.whole && !falls { self.new.write_frame(piece, last) } else { self.lines(piece.text()) };
         }
         // a frame that was cut elsewhere than at the end of a line
-        let mut rest = std::mem::take(&mut self.rest);
-        rest.extend_from_slice(piece.text());
-        let end = whole_lines(&rest).len();
-        self.lines(&rest[..end])?;
-        rest.drain(..end);
-        self.rest = rest;
-        Ok(())
+        let (lines, begun) = piece.text().split_at(whole_lines(piece.text()).len());
+        if !lines.is_empty() {
+            let mut first = std::mem::take(&mut self.rest);
+            first.extend_from_slice(lines);
+            self.lines(&first)?;
+        }
+        self.rest.extend_from_slice(begun);
+        if self.rest.len() < MAX_LINE { Ok(()) } else { Err(too_long()) }
     }
 
     /// The lines with those changes that fall among them.

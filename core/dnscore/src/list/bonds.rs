@@ -2,7 +2,7 @@
 //!
 //! Enters: lines that go and lines that come, or two versions of a document. Leaves: nothing; or `reference-reuse`, where a
 //! reference comes back with something else. Lines that stand in both are not judged. Memory: some thirty octets for each
-//! line that goes, and of two documents for each that comes.
+//! line that goes, and of two documents for the first [`KEPT`] that come.
 //!
 //! Rules
 //! - A line that comes is canonical, and of the list's form: one that has a name after all is refused without it.
@@ -20,6 +20,9 @@ use super::change::{Fields, Sign, fields};
 use super::differ::differ;
 use super::entry::{Form, Reader, Reference, Refusal, encode_reference};
 use super::types::ListError;
+
+/// So many lines that come are remembered. Where more do, both documents are read again.
+const KEPT: usize = if cfg!(test) { 4 } else { 1 << 20 };
 
 /// What references were bound to that go.
 pub(crate) struct Bonds {
@@ -93,11 +96,17 @@ pub fn check_bonds(old: (&Path, u64), new: (&Path, u64), sealed: bool, rekeyed: 
     differ(old, new, |sign, number, line| {
         match sign {
             Sign::Removed => bonds.goes(line),
-            Sign::Added => come.push(bonds.comes(number, line)?),
+            Sign::Added => {
+                let bond = bonds.comes(number, line)?;
+                if come.len() < KEPT {
+                    come.push(bond);
+                }
+            }
         }
         Ok(())
     })?;
-    if !come.iter().any(|bond| bonds.breaks(bond)) {
+    let all = come.len() < KEPT || bonds.is_empty();
+    if all && !come.iter().any(|bond| bonds.breaks(bond)) {
         return Ok(());
     }
     // once more, for what it says
@@ -118,4 +127,42 @@ pub(crate) fn reused(reference: &Reference) -> ListError {
 pub(crate) fn twice(reference: &Reference) -> ListError {
     let reference = String::from_utf8_lossy(&encode_reference(reference)).into_owned();
     ListError::new("reference-twice", format!("reference {reference} stands twice"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(name: char, reference: u32) -> String {
+        format!(
+            "{{\"basis\":\"law\",\"category\":\"fraud\",\"expires\":\"2027-01-01T00:00:00Z\",\"issued\":\"2026-01-01T00:00:00Z\",\
+             \"match\":\"subtree\",\"name\":\"{name}.example\",\"reference\":\"{reference:016}\"}}\n"
+        )
+    }
+
+    fn checked(what: &str, old: &str, new: &str) -> Result<(), ListError> {
+        let written = |version: &str, text: &str| {
+            let path = std::env::temp_dir().join(format!("stopsign-bonds-{}-{what}-{version}", std::process::id()));
+            std::fs::write(&path, zstd::encode_all(text.as_bytes(), 3).expect("a frame")).expect("a file");
+            (path, text.len() as u64)
+        };
+        let (before, after) = (written("old", old), written("new", new));
+        let found = check_bonds((&before.0, before.1), (&after.0, after.1), false, false);
+        for (path, _) in [before, after] {
+            std::fs::remove_file(path).expect("what was written");
+        }
+        found
+    }
+
+    #[test]
+    fn a_reference_that_comes_after_those_that_are_remembered_is_seen_too() {
+        let old = line('a', 1);
+        let new: String = ('b'..='z').zip(2..).map(|(name, number)| line(name, number)).collect();
+        assert!(checked("right", &old, &new).is_ok());
+        for at in ['b', 'f', 'g', 'z'] {
+            let wrong: String =
+                ('b'..='z').zip(2..).map(|(name, n)| line(name, if name == at { 1 } else { n })).collect();
+            assert_eq!(checked("wrong", &old, &wrong).map_err(|error| error.kind), Err("reference-reuse"), "{at}");
+        }
+    }
 }

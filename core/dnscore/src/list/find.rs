@@ -7,8 +7,9 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::change::{Fields, fields, last_reference, place_of};
+use super::entry::MAX_LINE;
 use super::few::Few;
-use super::frames::{Frames, Piece};
+use super::frames::{Frames, MANY, Piece};
 use super::key;
 use super::lines::{lines_of, whole_lines};
 use super::types::ListError;
@@ -45,19 +46,13 @@ pub(crate) fn each_line(
     may: impl Fn(&[u8]) -> bool,
     mut visit: impl FnMut(&[u8]) -> Result<(), ListError>,
 ) -> Result<(), ListError> {
-    let (mut places, mut firsts) = (frames.places()?, Vec::new());
-    let mut beginning = Vec::new();
-    for &place in &places {
-        frames.beginning(place, &mut beginning)?;
-        let first = lines_of(&beginning).next().and_then(|line| fields(line).ok());
-        firsts.extend(first.map(|first| key_of(first.name)));
-    }
-    if firsts.len() < places.len() {
-        // a frame begins in the middle of a line: all of them are read, one after the other
+    let mut places = frames.places()?;
+    let firsts = first_keys(frames, &places)?;
+    let whole = firsts.len() < places.len();
+    if whole {
+        // all frames are read, one after the other
         places.truncate(1);
-        firsts.clear();
     }
-    let whole = firsts.is_empty();
     let (mut rest, mut piece) = (Vec::new(), Piece::new());
     for (at, place) in places.into_iter().enumerate() {
         if !whole && !holds(&firsts[at], firsts.get(at + 1).map(Vec::as_slice)) {
@@ -82,12 +77,26 @@ pub(crate) fn each_line(
                 lines_of(lines).try_for_each(&mut visit)?;
             }
             rest.extend_from_slice(begun);
+            if rest.len() >= MAX_LINE {
+                return Err(too_long());
+            }
             if ends {
                 break;
             }
         }
     }
     if rest.is_empty() { Ok(()) } else { Err(cut_short()) }
+}
+
+/// The keys of the first lines of these frames, up to one that begins in the middle of a line; none, where they are many.
+fn first_keys(frames: &mut Frames, places: &[u64]) -> Result<Vec<Vec<u8>>, ListError> {
+    let (mut keys, mut beginning) = (Vec::new(), Vec::new());
+    for &place in places.iter().filter(|_| places.len() <= MANY) {
+        frames.beginning(place, &mut beginning)?;
+        let Some(first) = lines_of(&beginning).next().and_then(|line| fields(line).ok()) else { break };
+        keys.push(key_of(first.name));
+    }
+    Ok(keys)
 }
 
 /// Makes `place` the place of the first line of the frame that begins at this octet of the file; false where none is at
@@ -107,6 +116,11 @@ pub(crate) fn first_place(
 
 pub(crate) fn cut_short() -> ListError {
     ListError::new("malformed", "ends without a line feed: the file is cut short")
+}
+
+/// A line goes on for longer than any may be.
+pub(crate) fn too_long() -> ListError {
+    ListError::new("malformed", format!("a line is longer than {MAX_LINE} octets"))
 }
 
 fn key_of(name: &[u8]) -> Vec<u8> {

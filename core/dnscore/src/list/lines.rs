@@ -147,7 +147,7 @@ pub(crate) fn marks_of(path: &Path, size: u64) -> Result<Marks, ListError> {
 struct Chunk {
     octets: Vec<u8>,
     end: usize,
-    /// Where in it frames end, and how many octets of the file were taken by then.
+    /// Where in it frames end, and how many octets of the file were taken by then; after those that hold nothing too.
     frames: Vec<(usize, u64)>,
 }
 
@@ -245,6 +245,7 @@ impl Source {
             let (octets, ends) = self.frames.read(&mut chunk.octets[chunk.end..full])?;
             chunk.end += octets;
             if ends {
+                chunk.frames.pop_if(|(end, _)| *end == chunk.end);
                 chunk.frames.push((chunk.end, self.frames.place()));
             }
         }

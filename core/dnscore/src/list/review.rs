@@ -138,7 +138,12 @@ pub fn review_step(step: (&Path, u64), told: Told<'_>) -> Result<Review, ListErr
             reviewing.name(&name, &mut gone, &mut come)?;
             name.clone_from(&change.key);
         }
-        if change.comes { &mut come } else { &mut gone }.push(change.line);
+        let lines = if change.comes { &mut come } else { &mut gone };
+        if lines.len() == MAX_PER_NAME {
+            let reason = format!("{} has more than {MAX_PER_NAME} entries", key::to_name(&name));
+            return Err(ListError::new("crowded", reason));
+        }
+        lines.push(change.line);
         steps.advance()?;
     }
     reviewing.name(&name, &mut gone, &mut come)?;
@@ -360,12 +365,8 @@ impl<'a> Reviewing<'a> {
         }
     }
 
-    /// What goes and comes under one name.
+    /// What goes and comes under one name: of both at most [`MAX_PER_NAME`].
     fn name(&mut self, key: &[u8], gone: &mut Vec<Line>, come: &mut Vec<Line>) -> Result<(), ListError> {
-        if gone.len().max(come.len()) > MAX_PER_NAME {
-            let reason = format!("{} has more than {MAX_PER_NAME} entries", key::to_name(key));
-            return Err(ListError::new("crowded", reason));
-        }
         let limit = self.told.limit;
         let noted = !come.is_empty() && self.watch.meets(key);
         let kinds = &mut self.review.kinds;
