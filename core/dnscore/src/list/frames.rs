@@ -11,7 +11,7 @@
 //!   fewer: pzstd one before each frame, the seekable format one at the end, ours none but for an empty document.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -157,7 +157,7 @@ impl Frames {
 
     /// Goes on at a frame that begins at this octet of the file.
     pub fn seek(&mut self, place: u64) -> Result<(), ListError> {
-        self.file.seek(SeekFrom::Start(place)).map_err(|error| self.damaged(&error))?;
+        self.file.seek(SeekFrom::Start(place)).map_err(|error| self.unread(&error))?;
         (self.from, self.to, self.place) = (0, 0, place);
         (self.inside, self.filled, self.hollow) = (false, false, 0);
         self.decoder.reinit().map_err(|error| self.damaged(&error))
@@ -167,7 +167,7 @@ impl Frames {
     pub fn raw(&self, from: u64, to: u64) -> Result<Vec<u8>, ListError> {
         let length = usize::try_from(to.saturating_sub(from)).map_err(|error| self.damaged(&error))?;
         let mut octets = vec![0; length];
-        self.file.read_exact_at(&mut octets, from).map_err(|error| self.damaged(&error))?;
+        self.file.read_exact_at(&mut octets, from).map_err(|error| self.unread(&error))?;
         Ok(octets)
     }
 
@@ -186,7 +186,7 @@ impl Frames {
     /// Where each frame begins (RFC 8878, 3.1.1), without looking into any: of more than [`MANY`] of them so many and one.
     pub fn places(&mut self) -> Result<Vec<u64>, ListError> {
         self.seek(0)?;
-        let length = self.file.metadata().map_err(|error| self.damaged(&error))?.len();
+        let length = self.file.metadata().map_err(|error| self.unread(&error))?.len();
         let (mut places, mut headers) = (Vec::new(), BufReader::with_capacity(HEADERS, &self.file));
         let mut at = 0;
         while at < length && places.len() <= MANY {
@@ -199,7 +199,7 @@ impl Frames {
 
     /// Octets of the frame that comes next, which is passed over.
     fn frame_length(&self, file: &mut BufReader<&File>) -> Result<u64, ListError> {
-        let unread = |error| self.damaged(&error);
+        let unread = |error| self.unread(&error);
         // no frame is shorter
         let mut head = [0; 8];
         file.read_exact(&mut head).map_err(unread)?;
@@ -239,7 +239,7 @@ impl Frames {
     fn fill(&mut self) -> Result<bool, ListError> {
         if self.from == self.to {
             let read = self.file.read(&mut self.input);
-            (self.from, self.to) = (0, read.map_err(|error| self.damaged(&error))?);
+            (self.from, self.to) = (0, read.map_err(|error| self.unread(&error))?);
         }
         Ok(self.from < self.to)
     }
@@ -286,6 +286,14 @@ impl Frames {
             }
         }
         Ok((at, false))
+    }
+
+    /// The disk's trouble; or the file ends too soon.
+    fn unread(&self, error: &io::Error) -> ListError {
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            return self.damaged(error);
+        }
+        ListError::of_file("unreadable", &self.path, error)
     }
 
     fn damaged(&self, why: &dyn std::fmt::Display) -> ListError {

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use super::bonds::{reused, twice};
 use super::compile::references;
-use super::document::{Document, Group, Item, MAX_PER_NAME, Trust};
+use super::document::{Document, Group, Item, MAX_PER_NAME, Trust, crowded};
 use super::entry::{Entry, Form, Reader, Reference, expires_text};
 use super::guard::{Guards, Watch};
 use super::key;
@@ -140,8 +140,7 @@ pub fn review_step(step: (&Path, u64), told: Told<'_>) -> Result<Review, ListErr
         }
         let lines = if change.comes { &mut come } else { &mut gone };
         if lines.len() == MAX_PER_NAME {
-            let reason = format!("{} has more than {MAX_PER_NAME} entries", key::to_name(&name));
-            return Err(ListError::new("crowded", reason));
+            return Err(crowded(0, &key::to_name(&name)));
         }
         lines.push(change.line);
         steps.advance()?;
