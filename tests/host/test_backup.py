@@ -115,12 +115,13 @@ def test_a_host_moves_with_its_lists_its_overrides_and_its_log(short: Path) -> N
         # It holds, and no worker runs here to follow.
         words = ("override", "allow", "aces-bets.example", "--reason", "x", "--for", "72h")
         old.stopsign(*words, "--config", str(old.config), expected=1)
+        before, kept = old.places, {}
         for line in backup:
             old.type(line)
+            if line.startswith("tar "):  # the log goes on meanwhile where the host does
+                kept = {name: getattr(before, name).read_bytes() for name in ("log_vkey", "checkpoint", "overrides")}
         assert (old.backups / "stopsign.tar.gz").stat().st_mode & 0o077 == 0, "it holds the key of the log"
         old.running.close()
-        before = old.places
-        kept = {name: getattr(before, name).read_bytes() for name in ("log_vkey", "checkpoint", "overrides")}
         log_key = (before.audit_dir / "log.key").read_bytes()
         shutil.rmtree(old.root)
         for line in restore:
@@ -134,7 +135,7 @@ def test_a_host_moves_with_its_lists_its_overrides_and_its_log(short: Path) -> N
         assert after.log_vkey.read_bytes() == kept["log_vkey"]
         assert (after.audit_dir / "log.key").read_bytes() == log_key
         assert after.overrides.read_bytes() == kept["overrides"]
-        assert size(after.checkpoint.read_bytes()) >= size(kept["checkpoint"]) > 0
+        assert size(after.checkpoint.read_bytes()) > size(kept["checkpoint"]) > 0
         (verified,) = [said for line, said in new.said.items() if "audit verify" in line]
         assert "consistent" in verified or "verified" in verified, verified
 

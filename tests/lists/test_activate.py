@@ -405,7 +405,7 @@ def test_what_lies_where_a_withdrawal_could_be_made_does_not_hold_it_up(
         patch.setattr("resolver.log.writer.Log.append_many", broken)
         world.take(2, FIRST[:1])
         assert world.active(FIRST[1]) == []
-    world.clock.forward(minutes=1)
+    world.forward(minutes=1)
     world.register.tick()
     assert world.register.status()["alarms"] == []
     assert not list(world.config.places.generations.glob("next*")), "no temporary is left"
