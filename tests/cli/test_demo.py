@@ -20,7 +20,7 @@ from blocklists.issuer.rehearsal import PASSPHRASE
 from resolver.cli.demo import command
 from resolver.cli.demo.tree import places
 from resolver.ipc.supervisor_lock import only_one
-from tests.rigs.dns_host import free_port, wait_until
+from tests.rigs.dns_host import bound_sockets, free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,8 +131,9 @@ def test_a_probe_that_comes_out_wrong_ends_in_status_1() -> None:
 
 @pytest.mark.parametrize("option", ["--dns-port", "--stop-port", "--portal-port"])
 def test_a_port_that_is_taken_is_named_with_a_hint(option: str) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
+    free, other = bound_sockets()
+    free.close()  # UDP, which is tried first
+    with other:
         other.listen()
         port = str(other.getsockname()[1])
         rest = [word for word in FREE if word.startswith("--") and word != option]
