@@ -142,6 +142,12 @@ def reversed_labels(name: str) -> str:
     return "\0".join(name.split(".")[::-1])
 
 
+def at_or_above(name: str) -> list[str]:
+    """The name and those above it, the longest first."""
+    labels = name.split(".")
+    return [".".join(labels[at:]) for at in range(len(labels))]
+
+
 def is_name(name: str) -> bool:
     """Whether this is a name in the form an entry wants."""
     return _NAME(name) is not None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blocklists.admissible import PROTECTED, is_public_suffix, refusal, suffixes
+from blocklists.entry import at_or_above
 from resolver._core import Attention
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def attention(*, popular: Collection[str] = (), withdrawn: Collection[str] = (),
 
 def preview(entries: Iterable[Entry], *, popular: Collection[str] = (), shown: int = 5) -> Iterator[Finding]:
     """Findings on entries that are to come. `popular`: names, most popular first."""
-    above: dict[str, list[Entry]] = {parent: [] for name in popular for parent in _at_or_above(name)}
+    above: dict[str, list[Entry]] = {parent: [] for name in popular for parent in at_or_above(name.lower())}
     for entry in entries:
         name = entry.name
         if entry.match != "exact" and is_public_suffix(name):
@@ -77,18 +78,12 @@ def preview(entries: Iterable[Entry], *, popular: Collection[str] = (), shown: i
             above[name].append(entry)
     touched: dict[Entry, list[str]] = {}
     for name in popular:
-        for distance, parent in enumerate(_at_or_above(name)):
+        for distance, parent in enumerate(at_or_above(name.lower())):
             for entry in above[parent]:
                 if covers(entry, distance):
                     touched.setdefault(entry, []).append(name)
     for entry, names in touched.items():
         yield Finding("popular", entry, tuple(names[:shown]), len(names))
-
-
-def _at_or_above(name: str) -> list[str]:
-    """The name and those above it."""
-    labels = name.lower().split(".")
-    return [".".join(labels[at:]) for at in range(len(labels))]
 
 
 def covers(entry: Entry, distance: int) -> bool:

@@ -15,6 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from blocklists.entry import at_or_above
+
 if TYPE_CHECKING:
     from blocklists.entry import Match
 
@@ -42,13 +44,13 @@ class Exceptions:
     def add(self, name: str, match: Match, *, wins: bool) -> None:
         """One more."""
         self.at.setdefault(name, set()).add(_Passing(match, wins))
-        for parent in _above(name):
+        for parent in at_or_above(name)[1:]:
             self.inside.setdefault(parent, set()).add(name)
         self.fresh = True
 
     def judge(self, name: str, match: Match) -> tuple[Match | None, str]:
         """What is left of a block (None: nothing that an entry can say), and which names pass."""
-        for parent in _above(name):
+        for parent in at_or_above(name)[1:]:
             if any(passing.wins and passing.match != "exact" for passing in self.at.get(parent, ())):
                 return None, f"all below {parent}"
         gone: set[str] = set()
@@ -67,8 +69,3 @@ class Exceptions:
         if left:
             kept = "subtree" if len(left) == 2 else "exact" if "exact" in left else "below"
         return kept, f"{', '.join(names[:_SHOWN])}{more}"
-
-
-def _above(name: str) -> list[str]:
-    labels = name.split(".")
-    return [".".join(labels[at:]) for at in range(1, len(labels))]

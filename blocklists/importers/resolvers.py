@@ -25,7 +25,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from blocklists.entry import explain_name, is_name
+from blocklists.entry import at_or_above, explain_name, is_name
 from blocklists.importers import hosts
 from blocklists.importers.source import Rejection, lines, shown
 from resolver._core import Names
@@ -128,7 +128,7 @@ class _Unbound:
 
     def settle(self) -> None:
         """Take what Unbound stops of all that was read."""
-        wanted = {part for name in self.data for part in _with_parents(name)}
+        wanted = {part for name in self.data for part in at_or_above(name)}
         for first, name, at in map(self.zones.__getitem__, range(len(self.zones))):
             number, last = self.again.get(name, (first, at))
             kind = "tagged" if name in self.tagged else _TYPES[last]
@@ -136,7 +136,7 @@ class _Unbound:
                 self.around[name] = kind
             self._zone(number, name, kind)
         for name, records in self.data.items():
-            zone = next((self.around[part] for part in _with_parents(name) if part in self.around), "transparent")
+            zone = next((self.around[part] for part in at_or_above(name) if part in self.around), "transparent")
             self._answered(name, min(records.values()), zone)
 
     def _zone(self, number: int, name: str, kind: str) -> None:
@@ -180,11 +180,6 @@ class _Unbound:
 
     def _pass(self, number: int, name: str, match: Match, reason: str) -> None:
         self.intake.let_pass(number, name, match=match, wins=False, reason=reason)
-
-
-def _with_parents(name: str) -> list[str]:
-    labels = name.split(".")
-    return [".".join(labels[at:]) for at in range(len(labels))]
 
 
 def _leads(target: str) -> str:

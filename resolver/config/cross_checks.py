@@ -195,7 +195,7 @@ def _encrypts_nothing(raw: Any) -> Iterator[tuple[Key, str]]:
 def _asks_itself(raw: Any) -> Iterator[tuple[Key, str]]:
     listens = (*_endpoints(raw, "dns", "listen"), *_endpoints(raw, "dns", "encrypted", "tls"))
     own = {endpoint for _, endpoint in listens if endpoint.port}
-    wildcards = {endpoint.port for endpoint in own if endpoint.host in {"0.0.0.0", "::"}}
+    wildcards = {endpoint.port for endpoint in own if endpoint.is_wildcard}
     for key, upstream in _endpoints(raw, "dns", "upstreams"):
         loopback = upstream.host == "::1" or upstream.host.startswith("127.")
         if upstream in own or (loopback and upstream.port in wildcards):

@@ -74,6 +74,15 @@ class Endpoint:
     def ipv6(self) -> bool:
         return ":" in self.host
 
+    @property
+    def is_wildcard(self) -> bool:
+        """Whether it stands for all addresses of its family."""
+        return self.host in {"0.0.0.0", "::"}
+
+    def shares_an_address(self, other: Endpoint) -> bool:
+        """Whether some address is of both, whatever the ports are."""
+        return self.ipv6 == other.ipv6 and (self.host == other.host or self.is_wildcard or other.is_wildcard)
+
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if self.ipv6 else f"{self.host}:{self.port}"
 

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from resolver.config.values import Endpoint
 
 PROC = Path("/proc")
-_WILDCARDS = ("0.0.0.0", "::")
 
 
 @dataclass(frozen=True)
@@ -77,9 +76,7 @@ def programs(inodes: Collection[int], proc: Path = PROC) -> Mapping[int, str]:
 
 
 def _meet(one: Endpoint, other: Endpoint) -> bool:
-    if one.port != other.port or one.ipv6 != other.ipv6:
-        return False
-    return one.host == other.host or bool({one.host, other.host} & set(_WILDCARDS))
+    return one.port == other.port and one.shares_an_address(other)
 
 
 def _user(uid: int) -> str:

@@ -3,7 +3,7 @@
 Enters: a log, lists as their issuers published them, a resolver's address. Leaves: what was asked, and every answer
 that is not what the log says. Rules: a document counts only if its state hash is one that the log speaks of, so nobody
 can be blamed by a forged list; entries of what is active now must be stopped; those that it says are suspended, and
-names of what was active once and is no longer, must not be; what the log says is bypassed is not asked; the sample is
+names that were active once and are no longer, must not be; what the log says is bypassed is not asked; the sample is
 drawn with a seed, so that anybody can ask it again.
 """
 

@@ -200,8 +200,7 @@ def _in_span(span: Span, timeline: Timeline | None, archive: Archive, name: str)
 
 def _covering(lines: Iterable[bytes], name: str) -> list[dict[str, Any]]:
     """Entries of a document that cover the name. Raises `AuditError`."""
-    found, labels = list[dict[str, Any]](), name.split(".")
-    above = {".".join(labels[at:]).encode() for at in range(len(labels))}
+    found, above = list[dict[str, Any]](), {owner.encode() for owner in entry.at_or_above(name)}
     try:
         for line in lines:
             if is_sealed(line):

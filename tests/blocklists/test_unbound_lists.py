@@ -13,7 +13,7 @@ import pytest
 from blocklists.importers import formats
 from blocklists.importers.intake import Intake
 from tests.rigs.dns_host import free_port, question, wait_until
-from tests.rigs.resolvers import Outside, Resolver
+from tests.rigs.resolvers import Outside, Resolver, unbound_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,26 +69,9 @@ def unbound(folder: Path, rules: str) -> Iterator[tuple[str, int]]:
     """A running Unbound with these rules; where no rule stops a name, it has an address."""
     outside, port = Outside(), free_port()
     (folder / "rules.conf").write_text(rules)
-    (folder / "unbound.conf").write_text(f"""
-server:
-    interface: 127.0.0.1@{port}
-    do-not-query-localhost: no
-    chroot: ""
-    username: ""
-    directory: "{folder}"
-    pidfile: ""
-    use-syslog: no
-    num-threads: 1
-    trust-anchor-file: ""
-    module-config: "iterator"
-    include: "{folder}/rules.conf"
-forward-zone:
-    name: "."
-    forward-addr: 127.0.0.1@{outside.port}
-remote-control:
-    control-enable: no
-""")
-    one = Resolver("unbound", folder, ["unbound", "-d", "-c", str(folder / "unbound.conf")], port)
+    server = ['trust-anchor-file: ""', 'module-config: "iterator"', f'include: "{folder}/rules.conf"']
+    command = unbound_command(folder, port, outside.port, server, "remote-control:\n    control-enable: no")
+    one = Resolver("unbound", folder, command, port)
     one.start()
     try:
         one.wait("ready.example.net", socket.inet_aton("198.51.100.7"))
@@ -99,8 +82,8 @@ remote-control:
 
 
 class Asking:
-    """One socket to a resolver. A zone's drop is told from a slow answer by the answer to a question asked after it,
-    since one thread answers local questions in order."""
+    """One socket to a resolver. Where a question that was asked later has its answer, the one before was dropped and is
+    not slow: one thread answers local questions in order."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -39,6 +39,7 @@ from resolver.cli.demo.upstream import ADDRESS
 from resolver.config.schema import Endpoint
 from tests.rigs.chromium import WIDTHS, browser, page
 from tests.rigs.dns_host import ROOT, free_port, question, running, wait_until, wire_name, written
+from tests.rigs.limits import state_of
 from tests.rigs.load import ask
 from tests.rigs.provider import Provider
 
@@ -275,16 +276,12 @@ def _time_passes(world: World, appeal: str) -> None:
         database.commit()
     steward = world.host.children()["steward"]
     os.kill(steward, signal.SIGSTOP)
-    wait_until(lambda: stopped(steward), "it stands still")
+    wait_until(lambda: state_of(steward) == "T", "it stands still")
     path = world.host.folder / "state" / "appeals.json"
     known = json.loads(path.read_bytes())
     known["waiting"][appeal]["received"] = 1.0
     path.write_text(json.dumps(known))
     os.kill(steward, signal.SIGKILL)
-
-
-def stopped(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("T")
 
 
 @dataclass

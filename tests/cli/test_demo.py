@@ -21,6 +21,7 @@ from resolver.cli.demo import command
 from resolver.cli.demo.tree import places
 from resolver.ipc.supervisor_lock import only_one
 from tests.rigs.dns_host import bound_sockets, free_port, wait_until
+from tests.rigs.limits import state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -284,7 +285,4 @@ def test_killed_outright_it_takes_its_processes_with_it(tmp_path: Path) -> None:
 
 
 def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    return state_of(pid) not in ("", "Z")

@@ -283,7 +283,7 @@ def test_each_wing_lives_under_the_system_call_filter_of_its_unit(wing: str, tmp
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="acts as two users")
 def test_dns_writes_beside_the_steward_s_files_and_replaces_none() -> None:
-    """In a folder as systemd-tmpfiles makes it, whoever a worker is by now."""
+    """In a folder as systemd-tmpfiles makes it, also where a worker was taken over."""
     tmpfiles = (ROOT / "systemd/stopsign.tmpfiles").read_text()
     line = re.search(r"^d /run/stopsign +(\d+) ", tmpfiles, re.MULTILINE)
     assert line is not None

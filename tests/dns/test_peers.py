@@ -50,9 +50,9 @@ def asked(server: tuple[str, int], client: str, name: str, *, tcp: bool = False)
 
 
 def told(server: tuple[str, int], client: str, name: str, *, tcp: bool = False) -> None:
-    """This client is told the real address. It asks again: where one of the three programs is held up for a second, the
+    """This client gets the real address. It asks again: where one of the three programs is held up for a second, the
     next takes it for dead."""
-    wait_until(lambda: asked(server, client, name, tcp=tcp) == "198.51.100.7", f"{client} is told of {name}")
+    wait_until(lambda: asked(server, client, name, tcp=tcp) == "198.51.100.7", f"{client} gets the address of {name}")
 
 
 @pytest.mark.needs("dnsdist", "pdns_recursor")

@@ -26,6 +26,7 @@ from resolver.host.sockets import open_listeners, parse
 from resolver.host.supervisor import Supervisor, wait_before_restart
 from tests.rigs.config_file import GOOD, write
 from tests.rigs.dns_host import PATIENCE
+from tests.rigs.limits import state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -424,12 +425,6 @@ time.sleep(100)
             time.sleep(0.01)
         process.kill()
     pid = int(said.read_text())
-    while True:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
-            break
-        if state == "Z":  # nobody is left to wait for it; it ended
-            break
+    while state_of(pid) not in ("", "Z"):  # Z: nobody is left to wait for it; it ended
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""The web process comes to its end at whatever moment it is told to."""
+"""The web process ends at every moment at which somebody ends it."""
 
 from __future__ import annotations
 

@@ -51,6 +51,14 @@ def descriptors(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
+def state_of(pid: int) -> str:
+    """Its letter in proc_pid_stat(5): `Z` for one that ended, `T` for one that stands still; empty: it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def resident(pid: int) -> int:
     """Octets of memory that are its own: pages of files (lists, code) do not count."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()

@@ -17,7 +17,7 @@ from tests.conftest import find_program
 from tests.rigs.dns_host import ROOT, question, roomy, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tests.rigs.rpz_world import World
@@ -139,8 +139,10 @@ def told_to(name: str, example: str, real: str | None) -> str:
     return "" if real is None else snippet(name, (example, real))
 
 
-def unbound(world: World, folder: Path, port: int, outside: int) -> Resolver:
-    rules = snippet("unbound.conf", ("192.0.2.53@5354", f"127.0.0.1@{world.port}"), ("/var/lib/unbound", str(folder)))
+def unbound_command(folder: Path, port: int, forward_to: int, server: Sequence[str], more: str = "") -> list[str]:
+    """Writes a configuration of Unbound that asks another port of loopback, and returns what starts it. `server`: lines
+    of that clause; `more`: other clauses."""
+    own = "".join(f"\n    {line}" for line in server)
     (folder / "unbound.conf").write_text(f"""
 server:
     interface: 127.0.0.1@{port}
@@ -150,14 +152,18 @@ server:
     directory: "{folder}"
     pidfile: ""
     use-syslog: no
-    num-threads: 1
-    trust-anchor-file: ""
+    num-threads: 1{own}
 forward-zone:
     name: "."
-    forward-addr: 127.0.0.1@{outside}
-{rules}
+    forward-addr: 127.0.0.1@{forward_to}
+{more}
 """)
-    return Resolver("unbound", folder, ["unbound", "-d", "-c", str(folder / "unbound.conf")], port)
+    return ["unbound", "-d", "-c", str(folder / "unbound.conf")]
+
+
+def unbound(world: World, folder: Path, port: int, outside: int) -> Resolver:
+    rules = snippet("unbound.conf", ("192.0.2.53@5354", f"127.0.0.1@{world.port}"), ("/var/lib/unbound", str(folder)))
+    return Resolver("unbound", folder, unbound_command(folder, port, outside, ['trust-anchor-file: ""'], rules), port)
 
 
 def bind(world: World, folder: Path, port: int, outside: int) -> Resolver:

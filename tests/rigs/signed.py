@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tests.conftest import find_program
 from tests.rigs.dns_host import free_port, wait_until
+from tests.rigs.resolvers import unbound_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -102,25 +103,11 @@ controls {{ }};
 def unbound(folder: Path, forward_to: int, anchor: str, *, aggressive: bool = False) -> tuple[list[str], int]:
     """Unbound, which validates what Stopsign answers."""
     port = free_port()
-    (folder / "unbound.conf").write_text(f"""
-server:
-    interface: 127.0.0.1@{port}
-    do-not-query-localhost: no
-    chroot: ""
-    username: ""
-    directory: "{folder}"
-    pidfile: ""
-    use-syslog: no
-    num-threads: 1
-    ede: yes
-    trust-anchor: "{anchor}"
-    aggressive-nsec: {"yes" if aggressive else "no"}
-    local-zone: "test." nodefault
-forward-zone:
-    name: "."
-    forward-addr: 127.0.0.1@{forward_to}
-""")
-    return ["unbound", "-d", "-c", str(folder / "unbound.conf")], port
+    server = [
+        "ede: yes", f'trust-anchor: "{anchor}"', f"aggressive-nsec: {'yes' if aggressive else 'no'}",
+        'local-zone: "test." nodefault',
+    ]  # fmt: skip
+    return unbound_command(folder, port, forward_to, server), port
 
 
 def recursor(folder: Path, forward_to: int, _anchor: str) -> tuple[list[str], int]:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from blocklists.entry import at_or_above
 from blocklists.head import Basis, Issuer
 from blocklists.importers import formats
 from blocklists.importers.intake import Intake
@@ -143,14 +144,8 @@ def plant(folder: Path, files: Sequence[Path], *, ports: Ports, upstream: Endpoi
     names = [candidate.name for candidate in intake.candidates]
     chosen = (intake.candidates[at] for at in (0, len(names) // 2, -1))
     listed = tuple(dict.fromkeys(Listed(candidate.name, candidate.match) for candidate in chosen))
-    others = tuple(name for name in OTHERS if not _above(name) & set(names))
+    others = tuple(name for name in OTHERS if set(names).isdisjoint(at_or_above(name)))
     return Tree(folder, config, len(names), listed, others, tuple(intake.rejected), version)
-
-
-def _above(name: str) -> set[str]:
-    """The name and all its ancestors."""
-    labels = name.split(".")
-    return {".".join(labels[at:]) for at in range(len(labels))}
 
 
 def _publish(folder: Path, intake: Intake) -> int:

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 PATIENCE, TRIES = 2.0, 2
 DNS, DNS_OVER_TLS = 53, 853
 LOOPBACK = 1.0  # seconds for a packet from this host to itself
-_WILDCARDS = ("0.0.0.0", "::")
 _NETWORK = {4: 8, 6: 16}  # the shortest prefix that one network's clients have, by version of IP
 _ROOT_NS = bytes.fromhex("5354 0100 0001 0000 0000 0000 00 0002 0001")
 _LOCALE = Path(__file__).parents[2] / "portal" / "locale"
@@ -143,7 +142,7 @@ def _unheard(endpoint: Endpoint, kind: socket.SocketKind) -> str | None:
     loopback = "::1" if endpoint.ipv6 else "127.0.0.1"
     try:
         with _bound(endpoint, kind) as listener, socket.socket(family, kind) as asking:
-            host = loopback if endpoint.host in _WILDCARDS else endpoint.host
+            host = loopback if endpoint.is_wildcard else endpoint.host
             for one in (listener, asking):
                 one.settimeout(LOOPBACK)
             asking.bind((loopback, 0))
@@ -325,15 +324,10 @@ def _zones_for_unbound(config: Config) -> Iterator[Finding]:
     if any(one.unsigned for one in rpz.secondaries):
         for at, one in enumerate(rpz.listen_tls):
             if one.port == DNS_OVER_TLS and not any(
-                other.port == DNS and _share_an_address(one, other) for other in rpz.listen
+                other.port == DNS and one.shares_an_address(other) for other in rpz.listen
             ):
                 wrong = f"{one}: Unbound asks for the serial at port {DNS} of it, in clear, and never takes the zone"
                 yield Finding(f"rpz.listen_tls[{at}]", f"{wrong}; another port would be right, as 8853", fatal=False)
-
-
-def _share_an_address(one: Endpoint, other: Endpoint) -> bool:
-    hosts = {one.host, other.host}
-    return one.ipv6 == other.ipv6 and (len(hosts) == 1 or not hosts.isdisjoint(_WILDCARDS))
 
 
 def _sealed_key(config: Config) -> Iterator[Finding]:

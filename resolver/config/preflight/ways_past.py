@@ -27,12 +27,12 @@ from cryptography import x509
 
 from resolver.config.discovery import LOCAL_NAME, addresses
 from resolver.config.finding import Finding
+from resolver.config.values import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from resolver.config.schema import Config
-    from resolver.config.values import Endpoint
 
 PATIENCE = 1.0  # seconds for an answer from this host or the next
 DOT, HTTPS = 853, 443
@@ -41,7 +41,6 @@ _PRIVATE = [
     *map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8")),
     *map(ipaddress.ip_network, ("fc00::/7", "fe80::/10", "::1/128")),
 ]
-_UNSPECIFIED = ("0.0.0.0", "::")
 _LOCAL_V4, _LOCAL_V6 = Path("/proc/thread-self/net/fib_trie"), Path("/proc/thread-self/net/if_inet6")
 
 
@@ -70,7 +69,7 @@ def _open_853(config: Config) -> Iterator[Finding]:
 
 def _reached_by(endpoint: Endpoint) -> list[str]:
     """Addresses at which clients can ask there."""
-    if endpoint.host not in _UNSPECIFIED:
+    if not endpoint.is_wildcard:
         return [endpoint.host]
     return [address for address in local_addresses() if (":" in address) == endpoint.ipv6]
 
@@ -100,8 +99,7 @@ def _v6_of(table: str) -> Iterator[str]:
 
 
 def _serves(listens: Iterable[Endpoint], address: str, port: int) -> bool:
-    family = ":" in address
-    return any(one.port == port and one.ipv6 == family and one.host in (address, *_UNSPECIFIED) for one in listens)
+    return any(one.port == port and one.shares_an_address(Endpoint(address, port)) for one in listens)
 
 
 def _tcp(address: str, port: int) -> str:

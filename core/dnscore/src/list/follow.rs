@@ -103,7 +103,7 @@ fn follow_from(
         return after();
     }
     let (after, before) = beside("look", || fresh.stand_before(old.0, begin), after);
-    before.unwrap_or_else(|| Err(failed()))?;
+    before??;
     after
 }
 
@@ -216,10 +216,6 @@ fn is_before(whole: &[u8], next: Option<&Change>, reader: &mut Reader, name: &mu
     name.clear();
     key::from_name(entry.name, name);
     *name < next.key
-}
-
-fn failed() -> ListError {
-    ListError::new("internal", "the thread that looks for references failed")
 }
 
 /// The new document, as far as it has come.

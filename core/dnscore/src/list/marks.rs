@@ -80,7 +80,7 @@ impl Marks {
             return Some(work(&marks));
         }
         let (done, file) = beside("hash", || file_hash(document), || work(&marks));
-        (file?? == marks.file).then_some(done)
+        (file.ok()?? == marks.file).then_some(done)
     }
 
     /// The marks in the file at `path`, which may be those of this document: they name its length.

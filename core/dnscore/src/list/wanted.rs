@@ -180,7 +180,7 @@ fn sorted(names: &Names) -> Result<Vec<u32>, ListError> {
         }
     };
     let ((), other) = beside("sort", work, work);
-    other.ok_or_else(|| ListError::new("internal", "the thread that sorts names failed"))?;
+    other?;
     let mut order = Vec::with_capacity(names.len());
     tops.into_values().for_each(|rows| order.extend(rows));
     Ok(order)
